@@ -1,0 +1,52 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+_REMOVED_PREFIXES = (
+    "AGENT_RELAY_",
+    "FORGE_",
+    "GH_",
+    "GITHUB_",
+    "GITLAB_",
+    "GIT_",
+    "SSH_ASKPASS",
+    "WORKSPACE_",
+    "XDG_",
+)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `newer_git` is skipped where no such git was prepared."""
+    if item.get_closest_marker("newer_git") and not os.environ.get("NEWER_GIT"):
+        pytest.skip("needs git >= 2.46: set NEWER_GIT to its path, see CONTRIBUTING.md")
+
+
+@pytest.fixture(autouse=True)
+def clean_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings, tokens, proxies or home directory of the person running it."""
+    for name in os.environ:
+        if (
+            name.startswith(_REMOVED_PREFIXES)
+            or name == "CLOUD_API_URL"
+            or name.upper().endswith("_PROXY")
+        ):
+            monkeypatch.delenv(name)
+
+    home = tmp_path / "home"
+    for name, path in {
+        "HOME": home,
+        "XDG_CACHE_HOME": home / ".cache",
+        "XDG_CONFIG_HOME": home / ".config",
+        "XDG_DATA_HOME": home / ".local/share",
+        "XDG_STATE_HOME": home / ".local/state",
+        "XDG_RUNTIME_DIR": tmp_path / "run",
+    }.items():
+        path.mkdir(mode=0o700, parents=True)
+        monkeypatch.setenv(name, str(path))
+
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
