@@ -1,0 +1,32 @@
+"""`config`: every setting, its value and where that comes from."""
+
+from __future__ import annotations
+
+import click
+
+from git_credential_relay.cli.app import configuration
+from git_credential_relay.secret import MASK, redact
+from git_credential_relay.settings import SETTINGS
+
+
+@click.command("config")
+@click.pass_context
+def config_command(ctx: click.Context) -> None:
+    """Show every setting with its value and where it comes from; secrets are masked.
+
+    Checks the whole configuration on the way, without a network.
+    """
+    config = configuration(ctx)
+    for setting in SETTINGS:
+        value = config.value(setting.name)
+        file = config.value(setting.name + "_FILE") if setting.is_secret else None
+        if file is not None:
+            click.echo(f"{setting.name}_FILE={file.text}  # {file.origin}")
+        elif value is not None:
+            shown = MASK if setting.is_secret else redact(value.text)
+            click.echo(f"{setting.name}={shown}  # {value.origin}")
+        elif setting.default is not None:
+            click.echo(f"{setting.name}={setting.default}  # default")
+        else:
+            click.echo(f"# {setting.name} is not set")
+    click.echo(f"# hosts: {', '.join(f'{f.url} ({f.kind})' for f in config.forges)}")

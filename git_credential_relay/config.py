@@ -1,0 +1,402 @@
+"""Configuration: flags, environment and `relay.env` files become one checked Config.
+
+Precedence: flag > environment > /run/git-credential-relay/relay.env >
+/etc/git-credential-relay/relay.env > the user's own relay.env > default. The files hold the
+environment's own names, one `NAME=value` a line, so SETTINGS documents all of them. Everything
+is checked without a network. The only module that reads os.environ; on the warm path.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, KINDS, Forge
+from git_credential_relay.credential.url import is_loopback, split_url
+from git_credential_relay.errors import ConfigError, ProtocolError
+from git_credential_relay.secret import Secret
+from git_credential_relay.settings import SETTINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Final
+
+SYSTEM_FILES = (
+    "/run/git-credential-relay/relay.env",
+    "/etc/git-credential-relay/relay.env",
+)
+# What templates leave behind when nobody filled them in.
+ABSENT = frozenset(("", "null", "seed-me"))
+MAX_FILE = 64 * 1024
+TOKEN_FIELDS = ("userToken", "token", "installationToken")
+
+_BY_NAME = {name: setting for setting in SETTINGS for name in setting.names}
+
+
+class Value:
+    """A configured text and where it came from, for messages: `WORKSPACE_ID in the
+    environment`, `/etc/git-credential-relay/relay.env:3`."""
+
+    __slots__ = ("origin", "text")
+
+    def __init__(self, text: str, origin: str) -> None:
+        self.text: Final = text
+        self.origin: Final = origin
+
+
+class SecretSource:
+    """A secret given as a value or as a file; the file is read anew at each use, so that a
+    rotated secret reaches processes that already run."""
+
+    __slots__ = ("_path", "_value", "name", "origin")
+
+    def __init__(self, name: str, value: Value | None, path: Value | None) -> None:
+        self.name: Final = name
+        self._value: Final = value
+        self._path: Final = path
+        given = value or path
+        self.origin: Final = given.origin if given else "not set"
+
+    def is_set(self) -> bool:
+        """Whether a value or a file is configured; the file may still turn out unreadable."""
+        return self._value is not None or self._path is not None
+
+    def read(self) -> Secret | None:
+        """The secret, or None when absent. Raises ConfigError when its file cannot be read."""
+        if self._value is not None:
+            text = self._value.text.strip()
+        elif self._path is not None:
+            text = _read_text(self._path.text, f"{self.name}_FILE ({self._path.origin})").strip()
+        else:
+            return None
+        if text in ABSENT:
+            return None
+        if not (text.isascii() and text.isprintable()) or " " in text:
+            # It becomes one HTTP header or one line of git's format.
+            raise ConfigError(f"{self.origin}: the secret is not one word of plain text")
+        return Secret(text)
+
+
+class Config:
+    """Everything configured, checked and frozen (mypy refuses to assign to it).
+
+    Durations are seconds. `forges` are the hosts we may answer for, named ones first.
+    """
+
+    def __init__(self, values: Mapping[str, Value], environ: Mapping[str, str]) -> None:
+        self._values: Final = values
+        self.environ: Final = environ
+        self.allow_http: Final = self._switch("GIT_CREDENTIAL_RELAY_ALLOW_HTTP")
+        self.api_url: Final = self._api_url()
+        self.api_path: Final = self._api_path()
+        self.api_method: Final = self._choice("GIT_CREDENTIAL_RELAY_API_METHOD", ("GET", "POST"))
+        self.workspace_id: Final = self._text("WORKSPACE_ID")
+        self.workspace_token: Final = self.secret("WORKSPACE_TOKEN")
+        self.use_keyring: Final = self._switch("GIT_CREDENTIAL_RELAY_KEYRING")
+        self.deadline: Final = self._seconds("GIT_CREDENTIAL_RELAY_DEADLINE", smallest=1)
+        self.min_lifetime: Final = self._seconds("GIT_CREDENTIAL_RELAY_MIN_LIFETIME", smallest=0)
+        self.cache: Final = self._choice("GIT_CREDENTIAL_RELAY_CACHE", ("tmpfs", "keyring", "off"))
+        self.cache_dirs: Final = self._cache_dirs()
+        self.fail_closed: Final = self._switch("GIT_CREDENTIAL_RELAY_FAIL_CLOSED")
+        self.ca_file: Final = self._text("GIT_CREDENTIAL_RELAY_CA_FILE")
+        self.debug: Final = self._switch("GIT_CREDENTIAL_DEBUG")
+        self.gitlab: Final = self._first_forge(GITLAB, "GITLAB_INSTANCE_URL", "GITLAB_HOST")
+        self.forgejo: Final = self._first_forge(FORGEJO, "FORGE_URL")
+        self.forges: Final = self._forges()
+
+    def value(self, name: str) -> Value | None:
+        """The configured value of a setting with its origin; None when it is at its default."""
+        return self._values.get(name)
+
+    def secret(self, name: str) -> SecretSource:
+        """The secret called `name`, as a value or as `<name>_FILE`."""
+        return SecretSource(name, self._values.get(name), self._values.get(name + "_FILE"))
+
+    def token_fields(self, use: str) -> list[str]:
+        """Which fields of an answer to prefer for `use` (git or api), first one first."""
+        name = f"GIT_CREDENTIAL_RELAY_TOKEN_FIELDS_{use.upper()}"
+        return self._list(name, TOKEN_FIELDS)
+
+    def fallback(self, known: Iterable[str]) -> list[str]:
+        """The local sources to try, in order; `known` are the names there are."""
+        return self._list("GIT_CREDENTIAL_RELAY_FALLBACK", tuple(known))
+
+    def missing_api_setting(self) -> str | None:
+        """The first of the three settings the relay API needs that is not there."""
+        if not self.api_url:
+            return "CLOUD_API_URL"
+        if not self.workspace_id:
+            return "WORKSPACE_ID"
+        if not self.workspace_token.is_set() and not self.use_keyring:
+            return "WORKSPACE_TOKEN"
+        return None
+
+    def _text(self, name: str) -> str | None:
+        value = self._values.get(name)
+        return value.text if value else _BY_NAME[name].default
+
+    def _bad(self, name: str, wanted: str) -> ConfigError:
+        value = self._values.get(name)
+        origin = value.origin if value else name
+        return ConfigError(f"{origin}: {wanted}", hint=f"correct {name}")
+
+    def _switch(self, name: str) -> bool:
+        text = (self._text(name) or "0").lower()
+        if text in ("1", "true", "yes", "on"):
+            return True
+        if text in ("0", "false", "no", "off"):
+            return False
+        raise self._bad(name, "must be 1 or 0")
+
+    def _seconds(self, name: str, smallest: float) -> float:
+        try:
+            seconds = float(self._text(name) or "")
+        except ValueError:
+            seconds = -1.0
+        if not smallest <= seconds <= 86400:
+            raise self._bad(name, f"must be a number of seconds from {smallest} to 86400")
+        return seconds
+
+    def _choice(self, name: str, choices: tuple[str, ...]) -> str:
+        text = self._text(name) or ""
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise self._bad(name, f"must be one of {', '.join(choices)}")
+
+    def _list(self, name: str, known: tuple[str, ...]) -> list[str]:
+        text = self._text(name) or ""
+        if text.lower() == "off":
+            return []
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        for item in items:
+            if item not in known:
+                raise self._bad(name, f"knows no {item!r}, only {', '.join(known)}")
+        return items
+
+    def _api_url(self) -> str | None:
+        text = self._text("CLOUD_API_URL")
+        if text is None:
+            return None
+        try:
+            scheme, host, path = split_url(text)
+        except ProtocolError as error:
+            raise self._bad("CLOUD_API_URL", error.message) from error
+        if scheme == "http" and not (is_loopback(host) or self.allow_http):
+            # The workspace's secret travels in a header of every request.
+            raise self._bad(
+                "CLOUD_API_URL",
+                "plain http is only for this machine; use https,"
+                " or set GIT_CREDENTIAL_RELAY_ALLOW_HTTP=1",
+            )
+        return f"{scheme}://{host}" + (f"/{path}" if path else "")
+
+    def _api_path(self) -> str:
+        text = self._text("GIT_CREDENTIAL_RELAY_API_PATH") or ""
+        if not text.startswith("/") or any(c in "?#\\" or not "!" <= c <= "~" for c in text):
+            raise self._bad("GIT_CREDENTIAL_RELAY_API_PATH", "must be an absolute URL path")
+        return text
+
+    def _cache_dirs(self) -> list[str]:
+        """Where the cache may live, best first: memory-backed, one per user."""
+        explicit = self._text("GIT_CREDENTIAL_RELAY_CACHE_DIR")
+        if explicit:
+            if not explicit.startswith("/"):
+                raise self._bad("GIT_CREDENTIAL_RELAY_CACHE_DIR", "must be an absolute path")
+            return [explicit]
+        uid = os.geteuid()
+        runtime = self.environ.get("XDG_RUNTIME_DIR", "")
+        dirs = [f"{runtime}/git-credential-relay"] if runtime.startswith("/") else []
+        return [
+            *dirs,
+            f"/run/user/{uid}/git-credential-relay",
+            f"/dev/shm/git-credential-relay-{uid}",  # noqa: S108 - owner and mode are checked
+        ]
+
+    def _forges(self) -> list[Forge]:
+        forges = [
+            *self._forge_list("GIT_CREDENTIAL_RELAY_HOSTS", None),
+            *self._forge_list("GH_HOST", GITHUB),
+            *self._forge_list("GITLAB_INSTANCE_URL", GITLAB),
+            *self._forge_list("GITLAB_HOST", GITLAB),
+            *self._forge_list("FORGE_URL", FORGEJO),
+        ]
+        named = {forge.host for forge in forges}
+        if "github.com" not in named:
+            forges.append(Forge(GITHUB, "https", "github.com"))
+        if "gitlab.com" not in named:
+            # Asked about because an API may know it; silent when nobody does.
+            is_named = self.secret("GITLAB_TOKEN").is_set() and self.gitlab is None
+            forges.append(Forge(GITLAB, "https", "gitlab.com", is_named=is_named))
+        return forges
+
+    def token_host(self, kind: str) -> Forge | None:
+        """The one host that GITLAB_TOKEN (kind gitlab) or FORGE_TOKEN (forgejo) belongs to."""
+        if kind == FORGEJO:
+            return self.forgejo
+        return self.gitlab or Forge(GITLAB, "https", "gitlab.com")
+
+    def _first_forge(self, kind: str, *names: str) -> Forge | None:
+        for name in names:
+            for forge in self._forge_list(name, kind):
+                return forge
+        return None
+
+    def _forge_list(self, name: str, kind: str | None) -> list[Forge]:
+        forges = []
+        for item in (self._text(name) or "").split(","):
+            own_kind, equals, address = item.strip().rpartition("=")
+            if not address:
+                continue
+            if equals and (kind or own_kind not in KINDS):
+                raise self._bad(name, f"{own_kind!r} is not one of {', '.join(KINDS)}")
+            try:
+                scheme, host, root = split_url(
+                    address if "://" in address else f"https://{address}"
+                )
+            except ProtocolError as error:
+                raise self._bad(name, error.message) from error
+            if scheme == "http" and not (is_loopback(host) or self.allow_http):
+                raise self._bad(
+                    name,
+                    f"plain http to {host} would send tokens in the clear; use https,"
+                    " or set GIT_CREDENTIAL_RELAY_ALLOW_HTTP=1",
+                )
+            forges.append(Forge(kind or own_kind or _kind_of(host), scheme, host, root))
+        return forges
+
+
+def load(
+    environ: Mapping[str, str],
+    flags: Mapping[str, str] | None = None,
+    files: Iterable[str] | None = None,
+) -> Config:
+    """The configuration from `flags` (by setting name), `environ` and `files`.
+
+    Raises ConfigError, one line naming the variable or file at fault.
+    """
+    if files is None:
+        explicit = (flags or {}).get("GIT_CREDENTIAL_RELAY_CONFIG") or environ.get(
+            "GIT_CREDENTIAL_RELAY_CONFIG"
+        )
+        files = [explicit] if explicit else [*SYSTEM_FILES, *user_files(environ)]
+        if explicit and not os.path.exists(explicit):
+            raise ConfigError(f"{explicit}: no such configuration file")
+    layers = [
+        {name: Value(text, _BY_NAME[name].flag) for name, text in (flags or {}).items()},
+        _environment(environ),
+        *(_read_env_file(path) for path in files),
+    ]
+    return Config(_merge(layers), environ)
+
+
+def load_from_process(flags: Mapping[str, str] | None = None) -> Config:
+    """The configuration of this process, from its own environment and the usual files."""
+    return load(os.environ, flags)
+
+
+def user_files(environ: Mapping[str, str]) -> list[str]:
+    """The user's own relay.env, which `login` writes; none when there is no home."""
+    home = environ.get("HOME", "")
+    base = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
+    return [f"{base}/git-credential-relay/relay.env"] if base.startswith("/") else []
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, Value]:
+    return {
+        name: Value(environ[name], f"{name} in the environment")
+        for name in _BY_NAME
+        if name in environ and environ[name].strip() not in ABSENT
+    }
+
+
+def _merge(layers: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
+    """For each setting the value of the highest layer, whatever spelling it uses there.
+
+    A secret given both as value and as file in one layer is refused: nobody could say which
+    one rotates. A higher layer's form replaces a lower one's other form.
+    """
+    merged: dict[str, Value] = {}
+    for layer in layers:
+        for setting in SETTINGS:
+            if setting.name in merged or setting.name + "_FILE" in merged:
+                continue
+            found = [(name, layer[name]) for name in setting.names if name in layer]
+            if setting.is_secret and len({name.endswith("_FILE") for name, _ in found}) > 1:
+                raise ConfigError(
+                    f"{found[0][1].origin}: {setting.name} and {setting.name}_FILE are both set",
+                    hint="keep one of them",
+                )
+            if found:
+                name, value = found[0]
+                merged[name if name.endswith("_FILE") else setting.name] = value
+    return merged
+
+
+def _read_env_file(path: str) -> dict[str, Value]:
+    """The `NAME=value` lines of a file; nothing when there is no such file."""
+    try:
+        text = _read_text(path, path)
+    except FileNotFoundError:
+        return {}
+    values = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.removeprefix("export ").partition("=")
+        origin = f"{path}:{number}"
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"{origin}: not a NAME=value line")
+        if name not in _BY_NAME:
+            if name.startswith("GIT_CREDENTIAL_RELAY_"):
+                raise ConfigError(f"{origin}: there is no setting {name}")
+            continue
+        value = _unquote(value.strip())
+        if value not in ABSENT:
+            values[name] = Value(value, f"{origin} ({name})")
+    return values
+
+
+def _read_text(path: str, origin: str) -> str:
+    """The text of a small configuration or secret file.
+
+    Raises FileNotFoundError for a configuration file that is not there, ConfigError for one
+    that cannot be read, is no plain file, too large, or writable by everybody: whoever can
+    write it chooses where our secret is sent.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if path == origin and isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise FileNotFoundError from error
+        raise ConfigError(f"{origin}: cannot read {path}: {error.strerror}") from error
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise ConfigError(f"{origin}: {path} is not a regular file")
+        if info.st_mode & stat.S_IWOTH:
+            raise ConfigError(
+                f"{origin}: {path} is writable by everybody", hint=f"chmod o-w {path}"
+            )
+        raw = os.read(fd, MAX_FILE + 1)
+    finally:
+        os.close(fd)
+    if len(raw) > MAX_FILE:
+        raise ConfigError(f"{origin}: {path} is larger than {MAX_FILE} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{origin}: {path} is not UTF-8 text") from error
+
+
+def _unquote(value: str) -> str:
+    """`value` without one pair of quotes, which shells and systemd allow in such files."""
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return value
+
+
+def _kind_of(host: str) -> str:
+    return GITLAB if host == "gitlab.com" else GITHUB

@@ -1,0 +1,63 @@
+"""What git asks a helper, read from its attributes."""
+
+from __future__ import annotations
+
+from git_credential_relay.credential.attributes import Attributes, collect, last, parse
+from git_credential_relay.errors import ProtocolError
+from git_credential_relay.secret import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+# state[] values carry the helper's name so that helpers do not read each other's. The rest is
+# the hash of the token we gave: when git asks again, that token was refused.
+STATE_PREFIX = "git-credential-relay:"
+
+
+class Request:
+    """One request of git's: what it wants (`get`) or reports (`store`, `erase`).
+
+    `refused_sha256` is the hash of the token that we gave earlier in the same git command and
+    that the server refused (git >= 2.46 hands our state back), else None.
+    """
+
+    __slots__ = (
+        "host",
+        "knows_authtype",
+        "knows_state",
+        "password",
+        "path",
+        "protocol",
+        "refused_sha256",
+        "username",
+    )
+
+    def __init__(self, attributes: Attributes) -> None:
+        protocol = last(attributes, "protocol")
+        host = last(attributes, "host")
+        if not protocol or not host:
+            # A missing field must not act as a wildcard (CVE-2020-11008).
+            raise ProtocolError("the request names no protocol or no host")
+        password = last(attributes, "password")
+        capabilities = collect(attributes, "capability[]")
+        self.protocol: Final = protocol
+        self.host: Final = host
+        self.path: Final = last(attributes, "path")
+        self.username: Final = last(attributes, "username")
+        self.password: Final = Secret(password) if password else None
+        self.knows_authtype: Final = "authtype" in capabilities
+        self.knows_state: Final = "state" in capabilities
+        self.refused_sha256: Final = _own_state(collect(attributes, "state[]"))
+
+
+def parse_request(data: bytes) -> Request:
+    """The request in `data`. Raises ProtocolError when it is malformed or names no host."""
+    return Request(parse(data))
+
+
+def _own_state(states: list[str]) -> str | None:
+    for state in states:
+        if state.startswith(STATE_PREFIX):
+            return state[len(STATE_PREFIX) :]
+    return None

@@ -1,0 +1,230 @@
+"""The one tree of errors.
+
+RelayError
+├── ConfigError              a flag, variable or file is wrong
+│   └── MissingExtraError    an optional part of this program is not installed
+├── ProtocolError            git's attribute stream is malformed or smuggles something
+├── TransportError           DNS, connect, read or proxy trouble on the way to the API
+│   └── TlsError             the API's certificate was not accepted
+├── DeadlineExceededError    the one time budget of an operation is used up
+├── ApiError                 the relay API answered "no"; its own words are kept
+│   ├── UnauthenticatedError it does not accept the workspace's secret
+│   ├── DeniedError          the workspace may not have this
+│   ├── NotFoundError        it knows no such workspace, connection or repository
+│   ├── RateLimitedError     too many requests
+│   └── UnavailableError     it is in trouble itself
+├── MalformedResponseError   it answered something that is not a credential
+│   └── WrongHostError       a credential for another host than the one asked for
+├── SourceError              a local source of the fallback chain has nothing to give
+├── NoCredentialError        every source failed; knows each of them
+└── CacheError               the cache cannot be used; never fails a `get`
+
+Exit codes: 0 answered or not ours, 1 failed, 2 usage or configuration, 4 authentication or
+permission (gh's number), 75 temporary (EX_TEMPFAIL). `code` is stable and documented; codes
+the API sends are kept as they are. This module is on the warm path: it imports nothing.
+"""
+
+from __future__ import annotations
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_AUTH = 4
+EXIT_TEMPORARY = 75
+
+
+# "Ask somebody else": what a server says, or implies, about a host it has nothing for. Not a
+# failure, so the helper keeps silent about it unless somebody configured the host.
+NOT_SERVED = frozenset({"HOST_NOT_SERVED", "host-not-named"})
+
+
+class RelayError(Exception):
+    """Something a person has to know: what happened, and what to do about it.
+
+    `message` is lower case without a full stop; `hint` says what to do; `details` is what the
+    API added. None of them may ever hold a token. `retryable` says whether trying again, with
+    nothing else changed, can help; `retry_after` after how many seconds, where known.
+    """
+
+    code = "internal"
+    exit_code = EXIT_FAILED
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        details: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+        self.retry_after = retry_after
+        if code is not None:
+            self.code = code
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class ConfigError(RelayError):
+    """A flag, environment variable or configuration file is wrong."""
+
+    code = "bad-config"
+    exit_code = EXIT_USAGE
+
+
+class MissingExtraError(ConfigError):
+    """An optional part of the program is asked for and not installed."""
+
+    code = "missing-extra"
+
+
+class ProtocolError(RelayError):
+    """Git's attribute stream is malformed, over its limits, or carries control bytes."""
+
+    code = "bad-attributes"
+
+
+class TransportError(RelayError):
+    """The API could not be reached or the connection broke."""
+
+    code = "api-unreachable"
+    exit_code = EXIT_TEMPORARY
+    retryable = True
+
+
+class TlsError(TransportError):
+    """The API's certificate was not accepted: somebody may be in between, so never retried."""
+
+    code = "tls-refused"
+    exit_code = EXIT_FAILED
+    retryable = False
+
+
+class DeadlineExceededError(RelayError):
+    """The time budget of the whole operation is used up."""
+
+    code = "deadline-exceeded"
+    exit_code = EXIT_TEMPORARY
+    retryable = True
+
+
+class ApiError(RelayError):
+    """The relay API refused. `status` is its HTTP status; code, hint and details are its own."""
+
+    code = "api-refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        hint: str | None = None,
+        details: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            code=code,
+            hint=hint,
+            details=details,
+            retryable=retryable,
+            retry_after=retry_after,
+        )
+        self.status = status
+
+
+class UnauthenticatedError(ApiError):
+    """401: the workspace's own credential is not accepted."""
+
+    code = "unauthenticated"
+    exit_code = EXIT_AUTH
+
+
+class DeniedError(ApiError):
+    """403: the workspace may not have what was asked for."""
+
+    code = "denied"
+    exit_code = EXIT_AUTH
+
+
+class NotFoundError(ApiError):
+    """404: the API knows no such workspace, connection or repository."""
+
+    code = "not-found"
+
+
+class RateLimitedError(ApiError):
+    """429: too many requests."""
+
+    code = "rate-limited"
+    exit_code = EXIT_TEMPORARY
+    retryable = True
+
+
+class UnavailableError(ApiError):
+    """408, 425 or 5xx: the API is in trouble."""
+
+    code = "api-unavailable"
+    exit_code = EXIT_TEMPORARY
+    retryable = True
+
+
+class MalformedResponseError(RelayError):
+    """The API answered with success, and with something that is not a credential."""
+
+    code = "malformed-response"
+
+
+class WrongHostError(MalformedResponseError):
+    """The API sent a credential for another host than the one asked for."""
+
+    code = "wrong-host"
+
+
+class SourceError(RelayError):
+    """A local source of the fallback chain has nothing to give."""
+
+    code = "no-token"
+
+
+class NoCredentialError(RelayError):
+    """Every source failed. `tried` lists them in order, each with its own error."""
+
+    code = "no-credential"
+
+    def __init__(self, target: str, tried: list[tuple[str, RelayError]]) -> None:
+        cause = first_cause(tried)
+        super().__init__(
+            f"no credential for {target}: {cause.message}",
+            code=cause.code,
+            hint=cause.hint,
+            details=cause.details,
+            retryable=cause.retryable,
+            retry_after=cause.retry_after,
+        )
+        self.tried = tried
+        self.exit_code = cause.exit_code
+
+
+class CacheError(RelayError):
+    """The cache cannot be used. Callers go on without it."""
+
+    code = "cache-unusable"
+
+
+def first_cause(tried: list[tuple[str, RelayError]]) -> RelayError:
+    """The error a person should read first: the API's where it was asked, else the first.
+
+    A source that is merely not set up explains nothing while another one really failed.
+    """
+    for _, error in tried:
+        if not isinstance(error, SourceError) and error.code != "not-configured":
+            return error
+    return tried[0][1] if tried else SourceError("no source is configured", code="not-configured")

@@ -1,0 +1,129 @@
+"""argv → one of git's operations, without loading more than it needs, or the click commands.
+
+The only place that ends the process and that writes errors to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from git_credential_relay.errors import ConfigError, RelayError
+from git_credential_relay.settings import setting_for_flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from git_credential_relay.config import Config
+
+OPERATIONS = ("get", "store", "erase", "capability")
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; the exit code is that of errors.py, 0 for what is not ours."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        flags, rest = split_flags(arguments)
+        if len(rest) == 1 and rest[0] in OPERATIONS:
+            return _operation(rest[0], flags)
+        return _command(arguments, rest)
+    except RelayError as error:
+        return report(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever asked has gone; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:  # noqa: BLE001 - never a traceback: it may hold a token
+        return report(RelayError(f"unexpected {type(error).__name__}", hint=_report_hint(error)))
+
+
+def report(error: RelayError) -> int:
+    """Tell `error` on stderr; its exit code."""
+    from git_credential_relay.messages import error_lines
+
+    sys.stderr.write("".join(f"{line}\n" for line in error_lines(error)))
+    return error.exit_code
+
+
+def split_flags(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The settings given as flags in front of the operation, and what follows them.
+
+    Raises ConfigError for a setting's flag without a value.
+    """
+    flags: dict[str, str] = {}
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        name, equals, value = rest[0].partition("=")
+        if name in ("-v", "--verbose") and not equals:
+            flags["GIT_CREDENTIAL_DEBUG"] = "1"
+            del rest[0]
+            continue
+        found = setting_for_flag(name)
+        if found is None:
+            break
+        if not equals:
+            if len(rest) < 2:
+                raise ConfigError(f"{name} needs a value", code="usage")
+            value = rest.pop(1)
+        flags[found[1]] = value
+        del rest[0]
+    return flags, rest
+
+
+def _operation(operation: str, flags: dict[str, str]) -> int:
+    if operation == "store":
+        return 0  # git calls it after every success; what we gave out we have
+    from git_credential_relay.relay import helper
+    from git_credential_relay.relay.compose import build_acquirer
+
+    helper.run(
+        operation,
+        lambda limit: os.read(0, limit),
+        _write,
+        lambda: _load_config(flags),
+        build_acquirer,
+    )
+    return 0
+
+
+def _load_config(flags: dict[str, str]) -> Config:
+    from git_credential_relay.config import load_from_process
+
+    return load_from_process(flags)
+
+
+def _write(data: bytes) -> None:
+    """One write, so that nobody sees half an answer; the rest only if a pipe was full."""
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _command(arguments: list[str], rest: list[str]) -> int:
+    from git_credential_relay.cli import COMMANDS
+
+    is_word = bool(rest) and not rest[0].startswith("-")
+    if is_word and rest[0] not in COMMANDS and not _is_person():
+        return 0  # an operation of a later git: helpers ignore what they do not know
+    from git_credential_relay.cli import app
+
+    return app.run(arguments)
+
+
+def _is_person() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
+
+
+def _report_hint(error: Exception) -> str:
+    """Where it happened, without values: enough for a report, nothing that could leak."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "please report it"
+    name = os.path.basename(trace.tb_frame.f_code.co_filename)
+    return f"please report it: {name}:{trace.tb_lineno}"

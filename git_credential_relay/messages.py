@@ -1,0 +1,41 @@
+"""How an error is told on stderr, to people and to the agents that read it there."""
+
+from __future__ import annotations
+
+from git_credential_relay.errors import NoCredentialError, RelayError
+from git_credential_relay.secret import printable, redact
+
+PROGRAM = "git-credential-relay"
+
+
+def error_lines(error: RelayError) -> list[str]:
+    """The lines for `error`: what happened, its code, what to do, whether to try again.
+
+    One line, a second one for details; a failed chain adds a line per source that was tried.
+    """
+    advice = [f"hint: {_clean(error.hint)}"] if error.hint else []
+    advice.append(_retry_advice(error))
+    lines = [f"error: {_clean(error.message)} [{error.code}] ({'; '.join(advice)})"]
+    if error.details:
+        lines.append(f"details: {_clean(error.details)}")
+    if isinstance(error, NoCredentialError):
+        lines.append("Fallback chain tried:")
+        lines += [
+            f"  {number}. {name} - {_clean(cause.message)} [{cause.code}]"
+            for number, (name, cause) in enumerate(error.tried, 1)
+        ]
+    return [f"{PROGRAM}: {line}" for line in lines]
+
+
+def _retry_advice(error: RelayError) -> str:
+    if not error.retryable:
+        return (
+            "trying again will not help until then" if error.hint else "trying again will not help"
+        )
+    if error.retry_after:
+        return f"try again in {round(error.retry_after)} s"
+    return "trying again may help"
+
+
+def _clean(text: str) -> str:
+    return printable(redact(text))

@@ -1,0 +1,1 @@
+"""What runs in or beside the agent: helper, cache, API client, local sources."""

@@ -1,0 +1,158 @@
+"""The relay API as a function: target in, credential out, or an error that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from git_credential_relay.config import Config
+from git_credential_relay.credential.credential import Credential
+from git_credential_relay.credential.forge import Target
+from git_credential_relay.errors import (
+    DeadlineExceededError,
+    MalformedResponseError,
+)
+from git_credential_relay.relay.client.classify import Fail, Retry, classify, error_body
+from git_credential_relay.relay.client.http import Http, bearer
+from git_credential_relay.relay.client.outcome import Answered, Outcome
+from git_credential_relay.relay.client.payloads import parse_issued
+from git_credential_relay.relay.deadline import Clock, Deadline
+from git_credential_relay.secret import Secret, token_sha256
+from git_credential_relay.trace import Trace
+
+# Date headers have whole seconds and requests take some: less than this is no skew.
+NOTABLE_SKEW = 30.0
+
+
+class RelayClient:
+    """Asks the relay API of `config`. One per process: it keeps its connection.
+
+    `secret` gives the workspace's secret, anew for each fetch.
+    """
+
+    def __init__(
+        self, config: Config, secret: Callable[[], Secret], clock: Clock, trace: Trace
+    ) -> None:
+        self._config = config
+        self._secret = secret
+        self._clock = clock
+        self._trace = trace
+        self._http: Http | None = None
+
+    def fetch(
+        self, target: Target, deadline: Deadline, refused_sha256: str | None = None
+    ) -> Credential:
+        """A credential for `target`, freshly from the API.
+
+        `refused_sha256` is the hash of a token that the forge refused: the API is asked for
+        another one. Raises RelayError: ApiError, TransportError, MalformedResponseError, …
+        """
+        secret = self._secret()
+
+        def attempt() -> Credential | Retry:
+            seconds = deadline.remaining()
+            if not seconds:
+                raise DeadlineExceededError("no time left to ask the relay API")
+            started = self._clock.monotonic()
+            outcome = self._send(target, secret, seconds, refused_sha256)
+            took = round((self._clock.monotonic() - started) * 1000)
+            self._trace("api", target=target, outcome=_summary(outcome), ms=took)
+            return self._judge(outcome, target)
+
+        verdict = attempt()
+        if not isinstance(verdict, Retry):
+            return verdict
+        from git_credential_relay.relay.client.retry import keep_trying
+
+        def on_wait(number: int, seconds: float) -> None:
+            self._trace("api wait", after_attempt=number, seconds=round(seconds, 2))
+
+        return keep_trying(verdict, attempt, deadline, on_wait)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def _send(
+        self, target: Target, secret: Secret, seconds: float, refused_sha256: str | None
+    ) -> Outcome:
+        config = self._config
+        api_url = config.api_url or ""
+        if self._http is None:
+            self._http = Http(config, api_url)
+        headers = bearer(secret)
+        if refused_sha256:
+            headers["Cache-Control"] = "no-cache"
+            headers["X-Rejected-Token-SHA256"] = refused_sha256
+        fields = {
+            "workspaceId": config.workspace_id or "",
+            "host": target.forge.host,
+            "path": target.repository or "",
+            "use": target.use,
+            "minLifetime": str(int(config.min_lifetime)),
+        }
+        fields = {name: value for name, value in fields.items() if value}
+        url = api_url + config.api_path
+        if config.api_method == "POST":
+            return self._http.post(url, seconds, headers=headers, json=fields)
+        return self._http.get(url, seconds, headers=headers, params=fields)
+
+    def _judge(self, outcome: Outcome, target: Target) -> Credential | Retry:
+        if not (isinstance(outcome, Answered) and 200 <= outcome.status < 300):
+            verdict = classify(outcome, self._clock.now())
+            if isinstance(verdict, Fail):
+                raise verdict.error
+            return verdict
+        fields = self._config.token_fields(target.use)
+        issued = parse_issued(outcome, target.forge, fields)
+        now = self._clock.now()
+        expires_at = issued.expires_at
+        if expires_at is not None:
+            expires_at = round(expires_at - clock_skew(outcome.headers, now))
+            if expires_at <= now:
+                raise MalformedResponseError(
+                    "the relay API sent a token that has expired",
+                    code="expired-on-arrival",
+                    hint="check the clocks of this machine and of the relay API",
+                )
+        return Credential(
+            issued.username,
+            issued.token,
+            token_sha256=token_sha256(issued.token),
+            fetched_at=now,
+            expires_at=expires_at,
+        )
+
+
+def clock_skew(headers: dict[str, str], now: float) -> float:
+    """How many seconds the API's clock, by its Date header, is ahead of ours; 0 when close.
+
+    Expiries come by its clock and git compares them with ours.
+    """
+    try:
+        skew = parsedate_to_datetime(headers["date"]).timestamp() - now
+    except (KeyError, ValueError, OverflowError):
+        return 0.0
+    return skew if abs(skew) > NOTABLE_SKEW else 0.0
+
+
+def _summary(outcome: Outcome) -> str:
+    if isinstance(outcome, Answered):
+        return f"HTTP {outcome.status}"
+    return outcome.trouble.value
+
+
+def forge_login(config: Config, url: str, secret: Secret, seconds: float) -> str | None:
+    """The login that a Forgejo or Gitea token belongs to, by GET /api/v1/user, or None."""
+    http = Http(config, url)
+    try:
+        headers = {"Authorization": f"token {secret.reveal()}"}
+        outcome = http.get(f"{url}/api/v1/user", seconds, headers=headers, params={})
+    finally:
+        http.close()
+    if not isinstance(outcome, Answered) or outcome.status != 200:
+        return None
+    login = error_body(outcome.body).get("login")
+    return login if isinstance(login, str) and login.isprintable() and login else None

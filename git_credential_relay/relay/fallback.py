@@ -1,0 +1,191 @@
+"""Local sources tried when the API cannot answer: variables, gh's hosts.yml, `gh auth token`.
+
+Each belongs to exactly one host and is never offered to another: a token in an environment
+variable says nothing about where it may go (CVE-2024-53858). A source that fails says why and
+lets the next one try.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from git_credential_relay.config import Config, SecretSource
+from git_credential_relay.credential.credential import Credential
+from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, Forge
+from git_credential_relay.errors import SourceError
+from git_credential_relay.relay.client.payloads import DEFAULT_HOST
+from git_credential_relay.relay.deadline import Deadline
+from git_credential_relay.secret import Secret, printable, token_sha256
+
+GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN", "GIT_TOKEN", "GITHUB_CLI_PAT")
+GH_SECONDS = 5.0
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+# gh would answer from these for any host it takes for an enterprise's.
+GH_TOKEN_VARIABLES = (
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "GH_ENTERPRISE_TOKEN",
+    "GITHUB_ENTERPRISE_TOKEN",
+)
+
+
+class LocalSources:
+    """The local sources by name. `username` is whom the asker wants to be, where it said so."""
+
+    def __init__(self, config: Config, deadline: Deadline, username: str | None = None) -> None:
+        self._config = config
+        self._deadline = deadline
+        self._username = username
+        self._sources: dict[str, Callable[[str, Forge], Credential]] = {
+            **dict.fromkeys((*GITHUB_VARIABLES, "GITLAB_TOKEN"), self._from_variable),
+            "FORGE_TOKEN": self._from_forge_variable,
+            "FORGE_PASS": self._from_forge_variable,
+            "hosts.yml": self._from_hosts_yml,
+            "gh": self._from_gh,
+        }
+
+    def names(self) -> list[str]:
+        """Every source there is, in the default order."""
+        return list(self._sources)
+
+    def serves(self, name: str, forge: Forge) -> bool:
+        """Whether the source called `name` belongs to `forge` at all."""
+        if name in GITHUB_VARIABLES:
+            return forge.url == f"https://{DEFAULT_HOST}"
+        if name in ("GITLAB_TOKEN", "FORGE_TOKEN", "FORGE_PASS"):
+            own = self._config.token_host(GITLAB if name == "GITLAB_TOKEN" else FORGEJO)
+            return own is not None and forge.url == own.url
+        return forge.kind == GITHUB and forge.scheme == "https"
+
+    def find(self, name: str, forge: Forge) -> Credential:
+        """The credential that the source called `name` has for `forge`.
+
+        Raises SourceError, or ConfigError for a secret file that cannot be read.
+        """
+        return self._sources[name](name, forge)
+
+    def _from_variable(self, name: str, forge: Forge) -> Credential:
+        return _credential(name, forge.username, _read(self._config.secret(name)))
+
+    def _from_forge_variable(self, name: str, forge: Forge) -> Credential:
+        secret = _read(self._config.secret(name))
+        return _credential(name, self._forge_login(forge), secret)
+
+    def _forge_login(self, forge: Forge) -> str:
+        """The bot's login: a guessed one next to the right password is a 401 without a reason."""
+        token = self._config.secret("FORGE_TOKEN").read()
+        login = self._username
+        if token is not None:
+            from git_credential_relay.relay.client.api import forge_login
+
+            login = (
+                forge_login(self._config, forge.url, token, min(5.0, self._deadline.remaining()))
+                or login
+            )
+        if not login:
+            raise SourceError(
+                "whose it is cannot be found out",
+                code="forge-user-unknown",
+                hint="set FORGE_TOKEN to a token that may read its own user,"
+                " or name the user in the remote's URL",
+            )
+        return login
+
+    def _from_hosts_yml(self, name: str, forge: Forge) -> Credential:
+        """gh's own file: `oauth_token` of gh, `token` of agent-relay's scripts."""
+        problem = SourceError("no file", code="no-file")
+        for path in _hosts_yml_paths(self._config):
+            try:
+                hosts = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                problem = SourceError(
+                    f"cannot be read: {type(error).__name__}", code="unreadable-file"
+                )
+                continue
+            host = hosts.get(forge.host) if isinstance(hosts, dict) else None
+            host = host if isinstance(host, dict) else {}
+            token = host.get("oauth_token") or host.get("token")
+            if isinstance(token, str) and (secret := _usable(token)):
+                return _credential(name, forge.username, secret)
+            problem = SourceError("no token found", code="no-token")
+        raise problem
+
+    def _from_gh(self, name: str, forge: Forge) -> Credential:
+        environ = dict(self._config.environ)
+        gh = _find_gh(environ.get("PATH") or DEFAULT_PATH)
+        if gh is None:
+            raise SourceError("not installed", code="not-installed")
+        for variable in GH_TOKEN_VARIABLES:
+            environ.pop(variable, None)
+        seconds = min(GH_SECONDS, self._deadline.remaining())
+        if seconds < 0.1:
+            raise SourceError("no time left", code="deadline-exceeded")
+        try:
+            done = subprocess.run(
+                [gh, "auth", "token", "--hostname", forge.host],
+                env=environ,
+                cwd="/",  # gh reads the repository it stands in, which is not to be trusted
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceError("did not answer in time", code="gh-timeout") from error
+        except OSError as error:
+            raise SourceError(f"cannot be run: {error.strerror}", code="gh-failed") from error
+        secret = _usable(done.stdout.decode("utf-8", "replace").strip())
+        if done.returncode != 0 or secret is None:
+            said = printable(done.stderr.decode("utf-8", "replace"), 120)
+            raise SourceError(f"no token{': ' if said else ''}{said}", code="no-token")
+        return _credential(name, forge.username, secret)
+
+
+def _read(source: SecretSource) -> Secret:
+    secret = source.read()
+    if secret is None:
+        raise SourceError("not set", code="not-set")
+    return secret
+
+
+def _usable(text: str) -> Secret | None:
+    if text in ("", "null", "seed-me") or not text.isascii() or not text.isprintable():
+        return None
+    return None if " " in text else Secret(text)
+
+
+def _credential(source: str, username: str | None, secret: Secret) -> Credential:
+    return Credential(
+        username or "x-access-token",
+        secret,
+        token_sha256=token_sha256(secret),
+        fetched_at=time.time(),
+        source=source,
+    )
+
+
+def _hosts_yml_paths(config: Config) -> list[Path]:
+    """Where gh may keep its hosts.yml, best first."""
+    environ = config.environ
+    bases = [environ.get("GH_CONFIG_DIR", "")]
+    if environ.get("XDG_CONFIG_HOME"):
+        bases.append(environ["XDG_CONFIG_HOME"] + "/gh")
+    if environ.get("HOME"):
+        bases.append(environ["HOME"] + "/.config/gh")
+    # A relative path would be looked up in the work tree.
+    return [Path(base, "hosts.yml") for base in dict.fromkeys(bases) if base.startswith("/")]
+
+
+def _find_gh(path: str) -> str | None:
+    """gh on the absolute directories of PATH: a relative one lies in the work tree."""
+    directories = [d for d in path.split(os.pathsep) if d.startswith("/")]
+    return shutil.which("gh", path=os.pathsep.join(directories)) if directories else None

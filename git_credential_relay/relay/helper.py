@@ -1,0 +1,96 @@
+"""Git's credential helper: the operations get, store, erase and capability over streams.
+
+Three different answers to `get`: ours, and here it is; not ours: nothing at all; ours but
+failed: words on stderr and an empty stdout, so that git goes on with its next helper. On the
+warm path.
+"""
+
+from __future__ import annotations
+
+from git_credential_relay.credential.credential import answer, capabilities
+from git_credential_relay.credential.forge import find_target
+from git_credential_relay.credential.request import parse_request
+from git_credential_relay.errors import NOT_SERVED, NoCredentialError, ProtocolError, SourceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from git_credential_relay.config import Config
+    from git_credential_relay.credential.credential import Credential
+    from git_credential_relay.credential.forge import Target
+    from git_credential_relay.credential.request import Request
+    from git_credential_relay.relay.acquire import Acquirer
+
+OPERATIONS = ("get", "store", "erase", "capability")
+# Git's requests are a few hundred bytes; 401 answers with many wwwauth[] some thousand.
+MAX_REQUEST = 256 * 1024
+
+
+def run(
+    operation: str,
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], object],
+    config: Callable[[], Config],
+    acquirer: Callable[[Config], Acquirer],
+) -> None:
+    """Serve one operation: request bytes from `read`, the answer in one `write`.
+
+    `config` and `acquirer` are called only for what needs them. A malformed request is nobody
+    we serve: no answer and no word. Raises RelayError when the request is ours and failed.
+    """
+    if operation == "capability":
+        write(capabilities())
+    if operation not in ("get", "erase"):
+        return  # store: what we gave out is in our cache; whatever else git asks: unknown
+    try:
+        request = parse_request(read_request(read))
+    except ProtocolError:
+        return
+    configured = config()
+    target = find_target(configured.forges, request.protocol, request.host, request.path)
+    if target is None:
+        return
+    if operation == "erase":
+        acquirer(configured).forget(target, request.password)
+        return
+    try:
+        credential = _get(target, request, acquirer(configured))
+    except NoCredentialError:
+        if configured.fail_closed:
+            write(b"quit=1\n\n")
+        raise
+    if credential is not None:
+        write(answer(credential, request))
+
+
+def _get(target: Target, request: Request, acquirer: Acquirer) -> Credential | None:
+    """The credential, or None where the answer is silence."""
+    try:
+        credential = acquirer.acquire(target, request.refused_sha256, request.username)
+    except NoCredentialError as error:
+        if not target.forge.is_named and _nobody_serves(error):
+            return None
+        raise
+    if request.username and request.username != credential.username:
+        return None  # somebody else's credential is asked for
+    return credential
+
+
+def _nobody_serves(error: NoCredentialError) -> bool:
+    """Whether no source failed, and each merely has nothing for this host."""
+    return all(isinstance(e, SourceError) or e.code in NOT_SERVED for _, e in error.tried)
+
+
+def read_request(read: Callable[[int], bytes]) -> bytes:
+    """The bytes up to git's empty line or the end; not more, whoever keeps the pipe open.
+
+    Raises ProtocolError when there is no end to them.
+    """
+    data = b""
+    while len(data) < MAX_REQUEST:
+        chunk = read(65536)
+        data += chunk
+        if not chunk or b"\n\n" in data[-len(chunk) - 1 :] or data.startswith(b"\n"):
+            return data
+    raise ProtocolError("the request is too long")
