@@ -40,15 +40,14 @@ class LazyGroup(click.Group):
 def _setting_options() -> list[click.Parameter]:
     options: list[click.Parameter] = []
     for setting in SETTINGS:
-        suffix = "-file" if setting.is_secret else ""
-        variable = setting.name + ("_FILE" if setting.is_secret else "")
-        if variable == "GIT_CREDENTIAL_DEBUG":
-            continue  # -v
+        if setting.flag == "--verbose":
+            continue  # a switch, unlike the others
+        what = f"{setting.meaning} (a file with it)" if setting.is_secret else setting.meaning
         options.append(
             click.Option(
-                [setting.flag + suffix, variable],
-                help=f"{setting.meaning}{' (a file with it)' if suffix else ''}  [{variable}]",
-                metavar="FILE" if suffix else "VALUE",
+                [setting.flag, setting.flag_name],
+                help=f"{what}  [{setting.flag_name}]",
+                metavar="FILE" if setting.is_secret else "VALUE",
             )
         )
     return options

@@ -10,7 +10,7 @@ import click
 from git_credential_relay.cli.app import configuration
 from git_credential_relay.config import Config
 from git_credential_relay.credential.credential import Credential
-from git_credential_relay.credential.forge import FORGEJO, GITLAB, Target, find_target
+from git_credential_relay.credential.forge import FORGEJO, GITLAB, Target
 from git_credential_relay.credential.url import split_url
 from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.relay.compose import build_acquirer
@@ -38,23 +38,24 @@ def token_command(ctx: click.Context, host: str, repo: str | None, use: str, for
 
 
 def _target(config: Config, host: str, repo: str | None, use: str) -> Target:
-    for forge in config.forges:
-        # A bare host means the forge of that name, whatever its scheme.
-        if host in (forge.host, forge.url):
-            host = forge.url
     try:
+        # A bare host means the forge of that name, whatever its scheme.
         scheme, name, _ = split_url(host if "://" in host else f"https://{host}")
     except ProtocolError as error:
         raise ConfigError(f"--host: {error.message}", code="usage") from error
-    target = find_target(config.forges, scheme, name, repo, use)
-    if target is None:
-        hosts = ", ".join(forge.url for forge in config.forges)
-        raise ConfigError(
-            f"no configured host has {repo or 'this'} at {name}",
-            code="not-ours",
-            hint=f"hosts are {hosts}; add one by GIT_CREDENTIAL_RELAY_HOSTS",
-        )
-    return target
+    for forge in config.forges:
+        if forge.host == name and ("://" not in host or forge.scheme == scheme):
+            try:
+                repository = forge.repository(f"{forge.root}/{repo}") if repo else None
+            except ProtocolError as error:
+                raise ConfigError(f"--repo: {error.message}", code="usage") from error
+            return Target(forge, repository, use)
+    raise ConfigError(
+        f"{name} is not a configured host",
+        code="not-ours",
+        hint=f"hosts are {', '.join(forge.host for forge in config.forges)};"
+        " add one by GIT_CREDENTIAL_RELAY_HOSTS",
+    )
 
 
 def _raw(target: Target, credential: Credential) -> str:

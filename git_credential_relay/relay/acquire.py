@@ -85,6 +85,9 @@ class Acquirer:
                 self._trace("source failed", source=name, code=error.code, message=error.message)
                 tried.append((name, error))
                 continue
+            if credential.token_sha256 == refused_sha256:
+                tried.append((name, SourceError("was refused by the forge", code="refused")))
+                continue
             self._trace("source answered", source=name, sha256=credential.token_sha256)
             return credential
         if missing is not None:

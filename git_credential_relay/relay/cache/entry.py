@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # one command, short enough to be gone when a person tries again.
 TRANSIENT_SECONDS = 3.0
 REFUSED_SECONDS = 30.0
+# Room for a suffix within the 255 bytes of a file name.
+LONGEST_NAME = 240
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 
 
 class Key:
@@ -50,12 +53,16 @@ class Key:
         return self.fields[:3] == other.fields[:3]
 
     def name(self) -> str:
-        """A file name of its own for each key."""
-        try:
-            # hashlib's own module: importing hashlib costs more than the rest of a warm get.
-            from _blake2 import blake2b
-        except ImportError:
-            from hashlib import blake2b
+        """A file name of its own for each key: its text with everything else escaped.
+
+        A digest would do as well, and cost more to load than to read the entry.
+        """
+        text = "\n".join([value for _, value in self.fields])
+        name = "".join([c if c in _PLAIN else f"_{ord(c):x}_" for c in text])
+        if len(name) <= LONGEST_NAME:
+            return name
+        from hashlib import blake2b
+
         return blake2b(serialize(self.fields), digest_size=20).hexdigest()
 
 

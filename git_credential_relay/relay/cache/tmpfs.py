@@ -10,7 +10,6 @@ On the warm path.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 
@@ -169,7 +168,10 @@ class FileLock:
                 return False
             self._deadline.clock.sleep(min(POLL_SECONDS, self._deadline.remaining()))
         # For those who wait: when to stop believing that we are still at work.
-        os.pwrite(self._fd, f"{self._deadline.at:020.6f}\n".encode(), 0)
+        try:
+            os.pwrite(self._fd, f"{self._deadline.at:020.6f}\n".encode(), 0)
+        except OSError:
+            pass  # a full file system: then they wait until their own deadline
         return True
 
     def __exit__(self, *exc_info: object) -> None:
@@ -178,6 +180,8 @@ class FileLock:
             self._fd = -1
 
     def _try(self) -> bool:
+        import fcntl  # a hit takes no lock
+
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

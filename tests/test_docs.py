@@ -1,0 +1,116 @@
+"""The documentation says what the program does: commands, settings, codes, examples."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from git_credential_relay.settings import SETTINGS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+ERRORS = (ROOT / "docs" / "errors.md").read_text()
+
+
+def table_rows(text: str, header: str) -> list[list[str]]:
+    """The cells of the Markdown table that begins with `header`."""
+    lines = text[text.index(f"\n{header}") + 1 :].split("\n\n")[0].splitlines()
+    return [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in lines[2:]
+    ]
+
+
+def codes_in_source() -> set[str]:
+    """Every code the package can show: class attributes called code, and code=… arguments."""
+    codes = set()
+    for path in (ROOT / "git_credential_relay").rglob("*.py"):
+        if "demo" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_argument = isinstance(node, ast.keyword) and node.arg == "code"
+            is_attribute = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code"
+            value = getattr(node, "value", None) if is_argument or is_attribute else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                codes.add(value.value)
+    from git_credential_relay.relay.client.classify import _TROUBLES
+
+    return codes | {code for code, _ in _TROUBLES.values()}
+
+
+def test_readme_lists_exactly_the_commands_of_help():
+    """The README's command table is the list that --help shows, word for word."""
+    executable = Path(sys.executable).with_name("git-credential-relay")
+    done = subprocess.run(
+        [executable, "--help"], capture_output=True, text=True, check=True, env={"COLUMNS": "100"}
+    )
+    shown = done.stdout.split("Commands:\n")[1].rstrip().splitlines()
+
+    assert [line.split(maxsplit=1) for line in shown] == [
+        [name.strip("`"), text] for name, text in table_rows(README, "| command |")
+    ]
+
+
+def test_readme_lists_exactly_the_settings():
+    """The README's table of settings has each name, alias, default and meaning there is."""
+    rows = []
+    for setting in SETTINGS:
+        names = [n for n in setting.names if not n.endswith("_FILE")]
+        also = ["secret"] if setting.is_secret else [f"`{n}`" for n in names[1:]]
+        default = f"`{setting.default}`" if setting.default else ""
+        if setting.name.endswith("_FALLBACK"):
+            default = "all, in the order below"
+        name = f"`{setting.name}`" + (f" ({', '.join(also)})" if also else "")
+        rows.append([name, default, setting.meaning])
+
+    assert table_rows(README, "| setting |") == rows
+
+
+def test_every_error_code_is_documented_and_every_documented_one_exists():
+    """docs/errors.md names each code the program can show, and no other."""
+    documented = set(re.findall(r"^\| `([a-z-]+)` \|", ERRORS, re.MULTILINE))
+
+    assert documented == codes_in_source()
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/errors.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_between_documents_lead_somewhere(path):
+    """Every relative link in a document names a file that exists."""
+    document = ROOT / path
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_readme_set_up_runs_as_shown(tmp_path):
+    """The README's set-up commands work in order, for a new user with an empty home."""
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```",
+        README.split("## Use it")[1].split("## Commands")[0],
+        re.MULTILINE | re.DOTALL,
+    )
+    script = "".join(blocks).replace("pip install .\n", "")
+    environ = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    done = subprocess.run(
+        ["sh", "-eu"], input=script, env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "CLOUD_API_URL=https://relay.example.com  # " in done.stdout
+    helpers = subprocess.run(
+        ["git", "config", "--get-all", "credential.https://github.com.helper"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    ).stdout.splitlines()
+    assert helpers[0] == ""
+    assert Path(helpers[1]).name == "git-credential-relay"
