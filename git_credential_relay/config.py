@@ -15,7 +15,7 @@ from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, KINDS
 from git_credential_relay.credential.url import is_loopback, split_url
 from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.secret import Secret
-from git_credential_relay.settings import SETTINGS
+from git_credential_relay.settings import FALLBACK_SOURCES, SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class SecretSource:
 class Config:
     """Everything configured, checked and frozen (mypy refuses to assign to it).
 
-    Durations are seconds. `forges` are the hosts we may answer for, named ones first.
+    Durations are seconds. `forges` are the hosts we may answer for, named ones first;
+    `fallback` are the local sources to try, in order.
     """
 
     def __init__(self, values: Mapping[str, Value], environ: Mapping[str, str]) -> None:
@@ -104,6 +105,11 @@ class Config:
         self.gitlab: Final = self._first_forge(GITLAB, "GITLAB_INSTANCE_URL", "GITLAB_HOST")
         self.forgejo: Final = self._first_forge(FORGEJO, "FORGE_URL")
         self.forges: Final = self._forges()
+        self.fallback: Final = self._list("GIT_CREDENTIAL_RELAY_FALLBACK", FALLBACK_SOURCES)
+        self._token_fields: Final = {
+            "git": self._list("GIT_CREDENTIAL_RELAY_TOKEN_FIELDS_GIT", TOKEN_FIELDS),
+            "api": self._list("GIT_CREDENTIAL_RELAY_TOKEN_FIELDS_API", TOKEN_FIELDS),
+        }
 
     def value(self, name: str) -> Value | None:
         """The configured value of a setting with its origin; None when it is at its default."""
@@ -115,12 +121,7 @@ class Config:
 
     def token_fields(self, use: str) -> list[str]:
         """Which fields of an answer to prefer for `use` (git or api), first one first."""
-        name = f"GIT_CREDENTIAL_RELAY_TOKEN_FIELDS_{use.upper()}"
-        return self._list(name, TOKEN_FIELDS)
-
-    def fallback(self, known: Iterable[str]) -> list[str]:
-        """The local sources to try, in order; `known` are the names there are."""
-        return self._list("GIT_CREDENTIAL_RELAY_FALLBACK", tuple(known))
+        return self._token_fields[use]
 
     def missing_api_setting(self) -> str | None:
         """The first of the three settings the relay API needs that is not there."""
@@ -276,19 +277,14 @@ def load(
 
     Raises ConfigError, one line naming the variable or file at fault.
     """
+    layers = [_flags(flags or {}), _environment(environ)]
+    given = _merge(layers)
     if files is None:
-        explicit = (flags or {}).get("GIT_CREDENTIAL_RELAY_CONFIG") or environ.get(
-            "GIT_CREDENTIAL_RELAY_CONFIG"
-        )
-        files = [explicit] if explicit else [*SYSTEM_FILES, *user_files(environ)]
-        if explicit and not os.path.exists(explicit):
-            raise ConfigError(f"{explicit}: no such configuration file")
-    layers = [
-        {name: Value(text, _BY_NAME[name].flag) for name, text in (flags or {}).items()},
-        _environment(environ),
-        *(_read_env_file(path) for path in files),
-    ]
-    return Config(_merge(layers), environ)
+        explicit = given.get("GIT_CREDENTIAL_RELAY_CONFIG")
+        files = [explicit.text] if explicit else [*SYSTEM_FILES, *user_files(environ)]
+        if explicit and not os.path.exists(explicit.text):
+            raise ConfigError(f"{explicit.origin}: no such file: {explicit.text}")
+    return Config(_merge([*layers, *(_read_env_file(path) for path in files)]), environ)
 
 
 def load_from_process(flags: Mapping[str, str] | None = None) -> Config:
@@ -301,6 +297,14 @@ def user_files(environ: Mapping[str, str]) -> list[str]:
     home = environ.get("HOME", "")
     base = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
     return [f"{base}/git-credential-relay/relay.env"] if base.startswith("/") else []
+
+
+def _flags(flags: Mapping[str, str]) -> dict[str, Value]:
+    return {
+        name: Value(text, _BY_NAME[name].flag)
+        for name, text in flags.items()
+        if text.strip() not in ABSENT
+    }
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, Value]:
@@ -362,14 +366,19 @@ def _read_env_file(path: str) -> dict[str, Value]:
 def _read_text(path: str, origin: str) -> str:
     """The text of a small configuration or secret file.
 
-    Raises FileNotFoundError for a configuration file that is not there, ConfigError for one
+    Raises FileNotFoundError for a configuration file that we see none of, ConfigError for one
     that cannot be read, is no plain file, too large, or writable by everybody: whoever can
     write it chooses where our secret is sent.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        if path == origin and isinstance(error, FileNotFoundError | NotADirectoryError):
+        # A directory we may not enter is somebody else's: HOME=/root under another uid.
+        is_hidden = isinstance(error, PermissionError) and not os.access(
+            os.path.dirname(path), os.X_OK
+        )
+        is_absent = is_hidden or isinstance(error, FileNotFoundError | NotADirectoryError)
+        if path == origin and is_absent:
             raise FileNotFoundError from error
         raise ConfigError(f"{origin}: cannot read {path}: {error.strerror}") from error
     try:

@@ -18,7 +18,7 @@ def error_lines(error: RelayError) -> list[str]:
     lines = [f"error: {_clean(error.message)} [{error.code}] ({'; '.join(advice)})"]
     if error.details:
         lines.append(f"details: {_clean(error.details)}")
-    if isinstance(error, NoCredentialError):
+    if isinstance(error, NoCredentialError) and len(error.tried) > 1:
         lines.append("Fallback chain tried:")
         lines += [
             f"  {number}. {name} - {_clean(cause.message)} [{cause.code}]"
@@ -30,10 +30,10 @@ def error_lines(error: RelayError) -> list[str]:
 def _retry_advice(error: RelayError) -> str:
     if not error.retryable:
         return (
-            "trying again will not help until then" if error.hint else "trying again will not help"
+            "trying again before that will not help" if error.hint else "trying again will not help"
         )
     if error.retry_after:
-        return f"try again in {round(error.retry_after)} s"
+        return f"try again in {max(1, round(error.retry_after))} s"
     return "trying again may help"
 
 

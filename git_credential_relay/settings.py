@@ -7,16 +7,29 @@ if TYPE_CHECKING:
     from typing import Final
 
 PREFIX = "GIT_CREDENTIAL_RELAY_"
+# The local sources there are, in the order in which they are tried.
+FALLBACK_SOURCES = (
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "GIT_TOKEN",
+    "GITHUB_CLI_PAT",
+    "GITLAB_TOKEN",
+    "FORGE_TOKEN",
+    "FORGE_PASS",
+    "hosts.yml",
+    "gh",
+)
 
 
 class Setting:
     """One setting: its variable, other spellings of it, its default and what it means.
 
     A secret may also be given as `<name>_FILE`; as a flag only so, since arguments are
-    visible to every process.
+    visible to every process. `flag` is `--deadline` for GIT_CREDENTIAL_RELAY_DEADLINE, and
+    `flag_name` the variable that it stands for.
     """
 
-    __slots__ = ("default", "is_secret", "meaning", "name", "names")
+    __slots__ = ("default", "flag", "flag_name", "is_secret", "meaning", "name", "names")
 
     def __init__(
         self,
@@ -26,6 +39,7 @@ class Setting:
         default: str | None = None,
         aliases: tuple[str, ...] = (),
         is_secret: bool = False,
+        flag: str | None = None,
     ) -> None:
         files = tuple(n + "_FILE" for n in (name, *aliases)) if is_secret else ()
         self.name: Final = name
@@ -33,11 +47,9 @@ class Setting:
         self.meaning: Final = meaning
         self.default: Final = default
         self.is_secret: Final = is_secret
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag: `--deadline` for GIT_CREDENTIAL_RELAY_DEADLINE."""
-        return "--" + self.name.removeprefix(PREFIX).lower().replace("_", "-")
+        self.flag_name: Final = files[0] if files else name
+        words = self.flag_name.removeprefix(PREFIX).lower().replace("_", "-")
+        self.flag: Final = flag or f"--{words}"
 
 
 SETTINGS = (
@@ -91,8 +103,7 @@ SETTINGS = (
     Setting(
         PREFIX + "FALLBACK",
         "local sources to try after the API, in order, or off",
-        default="GH_TOKEN,GITHUB_TOKEN,GIT_TOKEN,GITHUB_CLI_PAT,"
-        "GITLAB_TOKEN,FORGE_TOKEN,FORGE_PASS,hosts.yml,gh",
+        default=",".join(FALLBACK_SOURCES),
     ),
     Setting(
         PREFIX + "FAIL_CLOSED",
@@ -112,19 +123,14 @@ SETTINGS = (
         "1: a trace without secrets on stderr",
         default="0",
         aliases=("GH_CREDENTIAL_DEBUG",),
+        flag="--verbose",
     ),
 )
 
 
-def setting_for_flag(flag: str) -> tuple[Setting, str] | None:
-    """The setting behind a flag such as `--deadline`, and the variable it stands for.
-
-    For a secret only the `-file` form exists: arguments are visible to every process.
-    """
+def setting_for_flag(flag: str) -> Setting | None:
+    """The setting behind a flag such as `--deadline`."""
     for setting in SETTINGS:
-        if setting.is_secret:
-            if flag == setting.flag + "-file":
-                return setting, setting.name + "_FILE"
-        elif flag == setting.flag:
-            return setting, setting.name
+        if flag == setting.flag:
+            return setting
     return None

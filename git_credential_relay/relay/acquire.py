@@ -73,28 +73,43 @@ class Acquirer:
             except RelayError as error:
                 self._trace("api failed", code=error.code, message=error.message)
                 tried.append((f"relay API ({config.api_url})", error))
-        from git_credential_relay.relay.fallback import LocalSources
-
-        sources = LocalSources(config, deadline, username)
-        for name in config.fallback(sources.names()):
-            if not sources.serves(name, target.forge):
-                continue
-            try:
-                credential = sources.find(name, target.forge)
-            except RelayError as error:
-                self._trace("source failed", source=name, code=error.code, message=error.message)
-                tried.append((name, error))
-                continue
-            if credential.token_sha256 == refused_sha256:
-                tried.append((name, SourceError("was refused by the forge", code="refused")))
-                continue
-            self._trace("source answered", source=name, sha256=credential.token_sha256)
+        credential = self._from_local_sources(target, deadline, refused_sha256, username, tried)
+        if credential is not None:
             return credential
         if missing is not None:
             absent = f"unavailable ({missing} not set)"
             hint = f"set {missing}"
             tried.append(("relay API", SourceError(absent, code="not-configured", hint=hint)))
         raise NoCredentialError(str(target), tried)
+
+    def _from_local_sources(
+        self,
+        target: Target,
+        deadline: Deadline,
+        refused_sha256: str | None,
+        username: str | None,
+        tried: list[tuple[str, RelayError]],
+    ) -> Credential | None:
+        """What the first local source has; those that have nothing are added to `tried`."""
+        if not self._config.fallback:
+            return None
+        from git_credential_relay.relay.fallback import LocalSources
+
+        sources = LocalSources(self._config, deadline, username)
+        for name in self._config.fallback:
+            if not sources.serves(name, target.forge):
+                continue
+            try:
+                credential = sources.find(name, target.forge)
+                if credential.token_sha256 == refused_sha256:
+                    raise SourceError("was refused by the forge", code="refused")
+            except RelayError as error:
+                self._trace("source failed", source=name, code=error.code, message=error.message)
+                tried.append((name, error))
+                continue
+            self._trace("source answered", source=name, sha256=credential.token_sha256)
+            return credential
+        return None
 
     def from_api(
         self, target: Target, deadline: Deadline, refused_sha256: str | None = None

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from git_credential_relay.config import Config, SecretSource
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, Forge
@@ -50,10 +48,6 @@ class LocalSources:
             "hosts.yml": self._from_hosts_yml,
             "gh": self._from_gh,
         }
-
-    def names(self) -> list[str]:
-        """Every source there is, in the default order."""
-        return list(self._sources)
 
     def serves(self, name: str, forge: Forge) -> bool:
         """Whether the source called `name` belongs to `forge` at all."""
@@ -100,6 +94,8 @@ class LocalSources:
 
     def _from_hosts_yml(self, name: str, forge: Forge) -> Credential:
         """gh's own file: `oauth_token` of gh, `token` of agent-relay's scripts."""
+        import yaml  # the variables do not need it
+
         problem = SourceError("no file", code="no-file")
         for path in _hosts_yml_paths(self._config):
             try:

@@ -22,6 +22,8 @@ from git_credential_relay.secret import Secret, printable
 # A server that does not say which host its token is for speaks of this one alone.
 DEFAULT_HOST = "github.com"
 MAX_TOKEN = 8192
+MAX_USERNAME = 255
+LATEST_EXPIRY = 10**11  # seconds: the year 5138; milliseconds, or what no clock can hold, are more
 _ABSENT = frozenset(("", "null", "seed-me"))
 
 
@@ -85,9 +87,9 @@ def _parse_flat(data: dict[str, object], forge: Forge) -> Issued:
     """Kilo's flat form: each token belongs to its own host, and to no other."""
     gitlab_url = data.get("gitlab_instance_url")
     gitlab_host = "gitlab.com"
-    if isinstance(gitlab_url, str) and gitlab_url not in _ABSENT:
+    if gitlab_url is not None and gitlab_url != "":
         try:
-            gitlab_host = split_url(gitlab_url)[1]
+            gitlab_host = split_url(gitlab_url if isinstance(gitlab_url, str) else "")[1]
         except ProtocolError as error:
             raise MalformedResponseError(
                 "the relay API named no valid gitlab_instance_url"
@@ -129,10 +131,12 @@ def _not_for(forge: Forge) -> WrongHostError:
 
 def _token(data: dict[str, object], name: str) -> Secret | None:
     value = data.get(name)
-    if value is None or value in _ABSENT:
+    if value is None:
         return None
     if not isinstance(value, str):
         raise MalformedResponseError(f"the relay API's {name} is not a text")
+    if value in _ABSENT:
+        return None
     if len(value) > MAX_TOKEN or not value.isascii() or not value.isprintable() or " " in value:
         raise MalformedResponseError(f"the relay API's {name} is not usable", code="bad-token")
     return Secret(value)
@@ -140,7 +144,7 @@ def _token(data: dict[str, object], name: str) -> Secret | None:
 
 def _username(data: dict[str, object], forge: Forge) -> str:
     value = data.get("username") or forge.username
-    if not isinstance(value, str) or not value.isprintable():
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_USERNAME:
         raise MalformedResponseError(
             "the relay API named no user for its token",
             code="no-username",
@@ -153,14 +157,15 @@ def _expiry(value: object) -> int | None:
     """Unix seconds of an ISO 8601 text or a number; None when the server does not say."""
     if value is None or value == "":
         return None
-    try:
-        if isinstance(value, str):
+    seconds: float | None = None
+    if isinstance(value, str):
+        try:
             moment = datetime.fromisoformat(value)
-            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return int(value)
-    except (ValueError, OverflowError) as error:
-        raise MalformedResponseError(
-            "the relay API's expiresAt is not a time", code="bad-expiry"
-        ) from error
-    raise MalformedResponseError("the relay API's expiresAt is not a time", code="bad-expiry")
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            pass
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    if seconds is None or not 0 <= seconds <= LATEST_EXPIRY:
+        raise MalformedResponseError("the relay API's expiresAt is not a time", code="bad-expiry")
+    return int(seconds)

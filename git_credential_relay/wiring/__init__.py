@@ -1,0 +1,1 @@
+"""What the relay changes on a machine, and how it is undone."""

@@ -1,0 +1,96 @@
+"""The demo itself, with real git and the real helper."""
+
+import io
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from git_credential_relay.demo.steps import STEPS, BrokenPromiseError, Step
+from git_credential_relay.demo.story import run
+from git_credential_relay.demo.world import World
+
+
+@pytest.fixture(autouse=True)
+def temporary_directory(monkeypatch, tmp_path):
+    """A directory for temporary files in which leftovers can be seen."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    yield directory
+    assert list(directory.iterdir()) == []
+
+
+def step(act) -> Step:
+    """Return a step that does what a test wants."""
+    return Step("A step", "a promise", act)
+
+
+def test_every_promise_is_kept():
+    """The whole story succeeds in less than thirty seconds and leaves no thread behind."""
+    threads = set(threading.enumerate())
+    out = io.StringIO()
+    is_kept = run(out)
+    text = out.getvalue()
+
+    assert is_kept, text
+    assert text.count("✓") == len(STEPS) + 1
+    assert "playground_" not in text
+    assert "workspace_" not in text
+    assert set(threading.enumerate()) == threads
+    seconds = float(text.splitlines()[-1].split(" in ")[1].split(" s,")[0])
+    assert seconds < 30
+
+
+@pytest.mark.newer_git
+@pytest.mark.skipif(not os.environ.get("NEWER_GIT"), reason="NEWER_GIT is not set")
+def test_newer_git_recovers_within_the_same_push(monkeypatch):
+    """With git >= 2.46 a revoked token is replaced within the push that meets it."""
+    newer = Path(os.environ["NEWER_GIT"]).parent
+    monkeypatch.setenv("PATH", f"{newer}{os.pathsep}{os.environ['PATH']}")
+    out = io.StringIO()
+    is_kept = run(out)
+
+    assert is_kept, out.getvalue()
+    assert "asked again within the same push" in out.getvalue()
+
+
+def test_broken_promise_fails_the_demo_and_shows_no_secret():
+    """A step that is not as promised is told with its evidence, redacted, and the demo fails."""
+
+    def lie(world: World) -> str:
+        issued = world.forge.tokens.issue(["acme/app"], push=True, lifetime_seconds=5)
+        raise BrokenPromiseError(f"found {issued.token} and {world.cloud.workspace_secret}")
+
+    out = io.StringIO()
+    is_kept = run(out, [step(lie), step(lambda _: "well")])
+
+    assert not is_kept
+    assert "✗ a promise\n     but found [secret] and [secret]\n" in out.getvalue()
+    assert "✓ a promise\n     well\n" in out.getvalue()
+    assert out.getvalue().endswith("✗ 1 of 2 promises broken\n")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_everything_is_gone_after_an_error(error):
+    """An interrupt or an error in a step reaches the caller, after everything was cleaned up."""
+    threads = set(threading.enumerate())
+
+    def fail(world: World) -> str:
+        raise error
+
+    with pytest.raises(error):
+        run(io.StringIO(), [step(fail)])
+    assert set(threading.enumerate()) == threads
+
+
+def test_missing_git_is_one_clear_line(monkeypatch, tmp_path):
+    """Without git the demo says in one line how to get it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = io.StringIO()
+    is_kept = run(out)
+
+    assert not is_kept
+    assert out.getvalue() == "git is not installed: run `apt-get install git`\n"
