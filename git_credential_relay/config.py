@@ -9,13 +9,13 @@ is checked without a network. The only module that reads os.environ; on the warm
 from __future__ import annotations
 
 import os
-import stat
 
 from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, KINDS, Forge
 from git_credential_relay.credential.url import is_loopback, split_url
+from git_credential_relay.env_file import read_env_file, read_text
 from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.secret import Secret
-from git_credential_relay.settings import FALLBACK_SOURCES, SETTINGS
+from git_credential_relay.settings import FALLBACK_SOURCES, PREFIX, SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ SYSTEM_FILES = (
 )
 # What templates leave behind when nobody filled them in.
 ABSENT = frozenset(("", "null", "seed-me"))
-MAX_FILE = 64 * 1024
 TOKEN_FIELDS = ("userToken", "token", "installationToken")
 
 _BY_NAME = {name: setting for setting in SETTINGS for name in setting.names}
@@ -67,7 +66,7 @@ class SecretSource:
         if self._value is not None:
             text = self._value.text.strip()
         elif self._path is not None:
-            text = _read_text(self._path.text, f"{self.name}_FILE ({self._path.origin})").strip()
+            text = read_text(self._path.text, f"{self.name}_FILE ({self._path.origin})").strip()
         else:
             return None
         if text in ABSENT:
@@ -87,6 +86,9 @@ class Config:
 
     def __init__(self, values: Mapping[str, Value], environ: Mapping[str, str]) -> None:
         self._values: Final = values
+        for setting in SETTINGS:
+            if setting.is_secret:
+                self._path(setting.name + "_FILE")
         self.environ: Final = environ
         self.allow_http: Final = self._switch("GIT_CREDENTIAL_RELAY_ALLOW_HTTP")
         self.api_url: Final = self._api_url()
@@ -100,7 +102,7 @@ class Config:
         self.cache: Final = self._choice("GIT_CREDENTIAL_RELAY_CACHE", ("tmpfs", "keyring", "off"))
         self.cache_dirs: Final = self._cache_dirs()
         self.fail_closed: Final = self._switch("GIT_CREDENTIAL_RELAY_FAIL_CLOSED")
-        self.ca_file: Final = self._text("GIT_CREDENTIAL_RELAY_CA_FILE")
+        self.ca_file: Final = self._path("GIT_CREDENTIAL_RELAY_CA_FILE")
         self.debug: Final = self._switch("GIT_CREDENTIAL_DEBUG")
         self.gitlab: Final = self._first_forge(GITLAB, "GITLAB_INSTANCE_URL", "GITLAB_HOST")
         self.forgejo: Final = self._first_forge(FORGEJO, "FORGE_URL")
@@ -136,6 +138,13 @@ class Config:
     def _text(self, name: str) -> str | None:
         value = self._values.get(name)
         return value.text if value else _BY_NAME[name].default
+
+    def _path(self, name: str) -> str | None:
+        value = self._values.get(name)
+        if value is not None and not value.text.startswith("/"):
+            # A helper's current directory is a work tree that others have written.
+            raise self._bad(name, "must be an absolute path")
+        return value.text if value else None
 
     def _bad(self, name: str, wanted: str) -> ConfigError:
         value = self._values.get(name)
@@ -201,10 +210,8 @@ class Config:
 
     def _cache_dirs(self) -> list[str]:
         """Where the cache may live, best first: memory-backed, one per user."""
-        explicit = self._text("GIT_CREDENTIAL_RELAY_CACHE_DIR")
+        explicit = self._path("GIT_CREDENTIAL_RELAY_CACHE_DIR")
         if explicit:
-            if not explicit.startswith("/"):
-                raise self._bad("GIT_CREDENTIAL_RELAY_CACHE_DIR", "must be an absolute path")
             return [explicit]
         uid = os.geteuid()
         runtime = self.environ.get("XDG_RUNTIME_DIR", "")
@@ -282,6 +289,8 @@ def load(
     if files is None:
         explicit = given.get("GIT_CREDENTIAL_RELAY_CONFIG")
         files = [explicit.text] if explicit else [*SYSTEM_FILES, *user_files(environ)]
+        if explicit and not explicit.text.startswith("/"):
+            raise ConfigError(f"{explicit.origin}: must be an absolute path")
         if explicit and not os.path.exists(explicit.text):
             raise ConfigError(f"{explicit.origin}: no such file: {explicit.text}")
     return Config(_merge([*layers, *(_read_env_file(path) for path in files)]), environ)
@@ -339,72 +348,15 @@ def _merge(layers: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
 
 
 def _read_env_file(path: str) -> dict[str, Value]:
-    """The `NAME=value` lines of a file; nothing when there is no such file."""
-    try:
-        text = _read_text(path, path)
-    except FileNotFoundError:
-        return {}
+    """The settings in a relay.env file; others' variables in it are left alone."""
     values = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.removeprefix("export ").partition("=")
-        origin = f"{path}:{number}"
-        if not equals or not name.isidentifier():
-            raise ConfigError(f"{origin}: not a NAME=value line")
+    for name, text, origin in read_env_file(path):
         if name not in _BY_NAME:
-            if name.startswith("GIT_CREDENTIAL_RELAY_"):
+            if name.startswith(PREFIX):
                 raise ConfigError(f"{origin}: there is no setting {name}")
-            continue
-        value = _unquote(value.strip())
-        if value not in ABSENT:
-            values[name] = Value(value, f"{origin} ({name})")
+        elif text not in ABSENT:
+            values[name] = Value(text, f"{origin} ({name})")
     return values
-
-
-def _read_text(path: str, origin: str) -> str:
-    """The text of a small configuration or secret file.
-
-    Raises FileNotFoundError for a configuration file that we see none of, ConfigError for one
-    that cannot be read, is no plain file, too large, or writable by everybody: whoever can
-    write it chooses where our secret is sent.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        # A directory we may not enter is somebody else's: HOME=/root under another uid.
-        is_hidden = isinstance(error, PermissionError) and not os.access(
-            os.path.dirname(path), os.X_OK
-        )
-        is_absent = is_hidden or isinstance(error, FileNotFoundError | NotADirectoryError)
-        if path == origin and is_absent:
-            raise FileNotFoundError from error
-        raise ConfigError(f"{origin}: cannot read {path}: {error.strerror}") from error
-    try:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            raise ConfigError(f"{origin}: {path} is not a regular file")
-        if info.st_mode & stat.S_IWOTH:
-            raise ConfigError(
-                f"{origin}: {path} is writable by everybody", hint=f"chmod o-w {path}"
-            )
-        raw = os.read(fd, MAX_FILE + 1)
-    finally:
-        os.close(fd)
-    if len(raw) > MAX_FILE:
-        raise ConfigError(f"{origin}: {path} is larger than {MAX_FILE} bytes")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{origin}: {path} is not UTF-8 text") from error
-
-
-def _unquote(value: str) -> str:
-    """`value` without one pair of quotes, which shells and systemd allow in such files."""
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return value
 
 
 def _kind_of(host: str) -> str:

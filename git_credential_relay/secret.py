@@ -51,12 +51,17 @@ def token_sha256(token: Secret) -> str:
     return b64encode(sha256(token.reveal().encode()).digest()).decode()
 
 
+# Where a token may begin: not inside a word, but after `_` (TOKEN_…) and a URL's %3A as well.
+_START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))"
 # What tokens and credentials look like in text. Lengths are open: GitHub's installation tokens
 # have grown to some 520 characters, and a redactor with a fixed length leaks their tail.
 _TOKEN_PATTERNS = (
     r"(?<=://)[^/\s@]+(?=@)",
-    r"\b(?:gh[a-z]_|github_pat_|gl[a-z]{2,6}-)[A-Za-z0-9_.\-]+",
-    r"\beyJ[A-Za-z0-9_\-]+\.[A-Za-z0-9_.\-]+",
+    _START + r"(?:gh[a-z]_|github_pat_|gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rtr?|soat|wt)-)"
+    r"[A-Za-z0-9_.\-]+",
+    # GitLab's kinds to come; shorter ones would be names such as glab-cli.
+    _START + r"gl[a-z]{2,6}-[A-Za-z0-9_.\-]{20,}",
+    _START + r"eyJ[A-Za-z0-9_\-]+\.[A-Za-z0-9_.\-]+",
     r"(?i)(?<=bearer )\S+",
     r"(?i)(?<=basic )\S+",
 )

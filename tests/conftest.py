@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A slow machine is no failure.
+settings.register_profile("relay", deadline=None)
+settings.load_profile("relay")
 
 _REMOVED_PREFIXES = (
     "AGENT_RELAY_",

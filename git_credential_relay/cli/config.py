@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_credential_relay.cli.app import configuration
-from git_credential_relay.secret import MASK, redact
+from git_credential_relay.secret import MASK, printable, redact
 from git_credential_relay.settings import SETTINGS
 
 
@@ -23,7 +23,7 @@ def config_command(ctx: click.Context) -> None:
         if file is not None:
             click.echo(f"{setting.name}_FILE={file.text}  # {file.origin}")
         elif value is not None:
-            shown = MASK if setting.is_secret else redact(value.text)
+            shown = MASK if setting.is_secret else printable(redact(value.text))
             click.echo(f"{setting.name}={shown}  # {value.origin}")
         elif setting.default is not None:
             click.echo(f"{setting.name}={setting.default}  # default")

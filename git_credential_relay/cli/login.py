@@ -33,8 +33,12 @@ def login_command(ctx: click.Context) -> None:
     text = text.strip()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError("the secret is not one word of plain text", code="usage")
+    values = dict(zip(ENV_FILE_NAMES, (api_url, workspace_id, "1"), strict=True))
+    load(config.environ, values)  # what only works with the flags of this call is not kept
+    path = _env_file(config)
     write_workspace_secret(api_url, workspace_id, Secret(text))
-    path = _write_env_file(config, api_url, workspace_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_lines(path, [*_other_lines(path), *(f"{n}={v}" for n, v in values.items())])
     click.echo(f"kept the secret of {workspace_id} in the keyring; wrote {path}", err=True)
 
 
@@ -68,15 +72,6 @@ def _env_file(config: Config) -> Path:
     if not files:
         raise ConfigError("there is no home directory to keep relay.env in", hint="set HOME")
     return Path(files[0])
-
-
-def _write_env_file(config: Config, api_url: str, workspace_id: str) -> Path:
-    path = _env_file(config)
-    values = dict(zip(ENV_FILE_NAMES, (api_url, workspace_id, "1"), strict=True))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_lines(path, [*_other_lines(path), *(f"{n}={v}" for n, v in values.items())])
-    load(config.environ, files=[str(path)])  # what we wrote must be readable again
-    return path
 
 
 def _other_lines(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ import click
 from git_credential_relay.cli.app import configuration
 from git_credential_relay.config import Config
 from git_credential_relay.credential.credential import Credential
-from git_credential_relay.credential.forge import FORGEJO, GITLAB, Target
+from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, Target
 from git_credential_relay.credential.url import split_url
 from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.relay.compose import build_acquirer
@@ -33,6 +33,13 @@ def token_command(ctx: click.Context, host: str, repo: str | None, use: str, for
     """
     config = configuration(ctx)
     target = _target(config, host, repo, use)
+    if form == "env" and target.forge.kind == GITHUB and target.forge.host != "github.com":
+        # gh offers GH_ENTERPRISE_TOKEN to every host there is.
+        raise ConfigError(
+            f"no variable binds a token to {target.forge.host}",
+            code="usage",
+            hint="use --format raw or json",
+        )
     credential = build_acquirer(config).acquire(target)
     click.echo({"raw": _raw, "json": _json, "env": _env}[form](target, credential))
 
@@ -83,13 +90,6 @@ def _env(target: Target, credential: Credential) -> str:
         values = {"GITLAB_TOKEN": token, "GITLAB_HOST": target.forge.host}
     elif target.forge.kind == FORGEJO:
         values = {"FORGE_TOKEN": token, "FORGE_URL": target.forge.url}
-    elif target.forge.host == "github.com":
-        values = {"GH_TOKEN": token, "GITHUB_TOKEN": token}
     else:
-        # gh offers GH_ENTERPRISE_TOKEN to every host there is; a file names its host.
-        raise ConfigError(
-            f"no variable binds a token to {target.forge.host}",
-            code="usage",
-            hint="use --format raw or json",
-        )
+        values = {"GH_TOKEN": token, "GITHUB_TOKEN": token}
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())

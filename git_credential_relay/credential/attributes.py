@@ -46,7 +46,10 @@ def serialize(attributes: Attributes) -> bytes:
     """
     lines = []
     for key, value in attributes:
-        line = f"{key}={value}".encode("utf-8", "surrogateescape")
+        try:
+            line = f"{key}={value}".encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise ProtocolError("an attribute cannot be written as UTF-8") from error
         if not key or "=" in key or b"\n" in line:
             raise ProtocolError("an attribute cannot be written as one line")
         if len(line) >= MAX_LINE or len(line.translate(None, _CONTROL)) != len(line):

@@ -64,9 +64,9 @@ class Forge:
             if segments[: len(root)] != root:
                 raise ProtocolError("the path is not below the forge's own")
             segments = segments[len(root) :]
-        segments[-1] = segments[-1].removesuffix(".git")
         if len(segments) < 2 or (len(segments) > 2 and self.kind != GITLAB):
             raise ProtocolError("the path is not owner/name")
+        segments[-1] = segments[-1].removesuffix(".git")
         for segment in segments:
             if segment in ("", ".", "..") or not _SEGMENT.issuperset(segment):
                 raise ProtocolError("the path has a segment no repository has")

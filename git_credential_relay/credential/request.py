@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # state[] values carry the helper's name so that helpers do not read each other's. The rest is
 # the hash of the token we gave: when git asks again, that token was refused.
 STATE_PREFIX = "git-credential-relay:"
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 
 
 class Request:
@@ -58,6 +59,8 @@ def parse_request(data: bytes) -> Request:
 
 def _own_state(states: list[str]) -> str | None:
     for state in states:
-        if state.startswith(STATE_PREFIX):
-            return state[len(STATE_PREFIX) :]
+        sha256 = state.removeprefix(STATE_PREFIX)
+        # Others may write our name too, and this becomes an HTTP header.
+        if state.startswith(STATE_PREFIX) and sha256 and _BASE64.issuperset(sha256):
+            return sha256
     return None

@@ -35,11 +35,16 @@ def normalise_host(host: str, scheme: str) -> str:
 
     Lower case, without the scheme's default port and without one trailing dot. Nothing else
     is touched: any other port, or a name that only resembles ours, stays different. Raises
-    ProtocolError for an empty host or one with characters no host has.
+    ProtocolError for an empty host, one with characters no host has, or a port that is none.
     """
+    if not host.isascii():
+        raise ProtocolError("not a host name")  # lower() makes ASCII of the Kelvin sign
     host = host.lower().removesuffix(DEFAULT_PORTS.get(scheme, "")).removesuffix(".")
     if not host or not _HOST.issuperset(host):
         raise ProtocolError("not a host name")
+    _, colon, port = host.rpartition("]")[2].partition(":")
+    if colon and not (port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535):
+        raise ProtocolError("not a port number")
     return host
 
 
@@ -50,5 +55,8 @@ def is_loopback(host: str) -> bool:
         name = host
     octets = name.split(".")
     return name in ("localhost", "[::1]") or (
-        len(octets) == 4 and octets[0] == "127" and all(octet.isdigit() for octet in octets)
+        len(octets) == 4
+        and octets[0] == "127"
+        # Anything else that looks like an address is a name somebody's DNS may answer for.
+        and all(o.isdecimal() and len(o) <= 3 and int(o) <= 255 for o in octets)
     )
