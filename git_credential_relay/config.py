@@ -94,7 +94,7 @@ class Config:
         self.api_url: Final = self._api_url()
         self.api_path: Final = self._api_path()
         self.api_method: Final = self._choice("GIT_CREDENTIAL_RELAY_API_METHOD", ("GET", "POST"))
-        self.workspace_id: Final = self._text("WORKSPACE_ID")
+        self.workspace_id: Final = self._word("WORKSPACE_ID")
         self.workspace_token: Final = self.secret("WORKSPACE_TOKEN")
         self.use_keyring: Final = self._switch("GIT_CREDENTIAL_RELAY_KEYRING")
         self.deadline: Final = self._seconds("GIT_CREDENTIAL_RELAY_DEADLINE", smallest=1)
@@ -138,6 +138,12 @@ class Config:
     def _text(self, name: str) -> str | None:
         value = self._values.get(name)
         return value.text if value else _BY_NAME[name].default
+
+    def _word(self, name: str) -> str | None:
+        text = self._text(name)
+        if text is not None and not (text.isprintable() and len(text) <= 255):
+            raise self._bad(name, "must be one line of text")
+        return text
 
     def _path(self, name: str) -> str | None:
         value = self._values.get(name)

@@ -69,6 +69,9 @@ class RelayError(Exception):
         if retryable is not None:
             self.retryable = retryable
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class ConfigError(RelayError):
     """A flag, environment variable or configuration file is wrong."""

@@ -39,6 +39,8 @@ def launch() -> NoReturn:
 def main(argv: list[str] | None = None) -> int:
     """Run the program; the exit code is that of errors.py, 0 for what is not ours."""
     arguments = sys.argv[1:] if argv is None else argv
+    if sys.__stdin__ is None or sys.__stdout__ is None or sys.__stderr__ is None:
+        _replace_closed_streams()
     try:
         flags, rest = split_flags(arguments)
         if len(rest) == 1 and rest[0] in OPERATIONS:
@@ -87,6 +89,19 @@ def split_flags(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         flags[found.flag_name] = value
         del rest[0]
     return flags, rest
+
+
+def _replace_closed_streams() -> None:
+    """Put /dev/null where the caller closed a standard stream.
+
+    The next file or socket we open would take its number, and receive what is meant for git.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _operation(operation: str, flags: dict[str, str]) -> int:

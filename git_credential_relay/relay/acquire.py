@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 USES = ("git", "api")
 # With a token in hand that still works, nobody should wait for an API that is down: time for
 # one attempt, none for a second one.
-PATIENCE_WITH_TOKEN = 2.4
+PATIENCE_WITH_TOKEN = 2.2
+# Whoever holds the lock for longer is fetching a new token in place of the one to forget.
+FORGET_SECONDS = 5.0
 
 
 class Acquirer:
@@ -152,7 +154,7 @@ class Acquirer:
         if password is not None:
             # One token may be kept for several repositories; it is refused for all of them.
             wanted += [key for key in self._cache.list_keys() if key.has_same_forge(wanted[0])]
-        deadline = Deadline(self._config.deadline, self._clock)
+        deadline = Deadline(min(self._config.deadline, FORGET_SECONDS), self._clock)
         for key in {key.name(): key for key in wanted}.values():
             kept = self._cache.read(key).credential
             if kept is None or (password is not None and kept.password != password):
@@ -204,10 +206,12 @@ class Acquirer:
                 return alive
             raise failure.error()
         refused_sha256 = refused_sha256 or entry.refused_sha256
-        patience = min(deadline.remaining(), PATIENCE_WITH_TOKEN if alive else deadline.remaining())
+        if alive is not None:
+            patience = min(deadline.remaining(), PATIENCE_WITH_TOKEN)
+            deadline = Deadline(patience, self._clock)
         try:
-            credential = self._fetch(target, Deadline(patience, self._clock), refused_sha256)
-        except ConfigError:
+            credential = self._fetch(target, deadline, refused_sha256)
+        except (ConfigError, SourceError):
             raise  # ours to mend, and mended the moment it is: nothing to remember
         except RelayError as error:
             if isinstance(error, ApiError) and not error.retryable:
@@ -218,7 +222,12 @@ class Acquirer:
                 self._trace("cache", outcome="served, the API is down", code=error.code)
                 return alive
             raise
-        self._keep(key, Entry(credential))
+        if credential.token_sha256 == refused_sha256:
+            # An API that knows no better. It may work again (a forge's replicas lag), so it is
+            # handed out, but the API stays asked for another one.
+            self._keep(key, Entry(refused_sha256=refused_sha256))
+        else:
+            self._keep(key, Entry(credential))
         return credential
 
     def _keep(self, key: Key, entry: Entry) -> None:

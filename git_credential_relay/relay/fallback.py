@@ -21,16 +21,16 @@ from git_credential_relay.errors import SourceError
 from git_credential_relay.relay.client.payloads import DEFAULT_HOST
 from git_credential_relay.relay.deadline import Deadline
 from git_credential_relay.secret import Secret, printable, token_sha256
+from git_credential_relay.settings import SETTINGS
 
 GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN", "GIT_TOKEN", "GITHUB_CLI_PAT")
 GH_SECONDS = 5.0
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-# gh would answer from these for any host it takes for an enterprise's.
-GH_TOKEN_VARIABLES = (
-    "GH_TOKEN",
-    "GITHUB_TOKEN",
+# Not gh's business; and from its own variables it would answer for any enterprise's host.
+HIDDEN_FROM_GH = (
     "GH_ENTERPRISE_TOKEN",
     "GITHUB_ENTERPRISE_TOKEN",
+    *(name for setting in SETTINGS if setting.is_secret for name in setting.names),
 )
 
 
@@ -99,19 +99,21 @@ class LocalSources:
         problem = SourceError("no file", code="no-file")
         for path in _hosts_yml_paths(self._config):
             try:
-                hosts = yaml.safe_load(path.read_text(encoding="utf-8"))
+                # Texts, lists and maps alone: a date elsewhere in the file must not matter.
+                hosts = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
             except FileNotFoundError:
                 continue
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
                 problem = SourceError(
                     f"cannot be read: {type(error).__name__}", code="unreadable-file"
                 )
                 continue
             host = hosts.get(forge.host) if isinstance(hosts, dict) else None
             host = host if isinstance(host, dict) else {}
-            token = host.get("oauth_token") or host.get("token")
-            if isinstance(token, str) and (secret := _usable(token)):
-                return _credential(name, forge.username, secret)
+            for field in ("oauth_token", "token"):
+                token = host.get(field)
+                if isinstance(token, str) and (secret := _usable(token)):
+                    return _credential(name, forge.username, secret)
             problem = SourceError("no token found", code="no-token")
         raise problem
 
@@ -120,7 +122,7 @@ class LocalSources:
         gh = _find_gh(environ.get("PATH") or DEFAULT_PATH)
         if gh is None:
             raise SourceError("not installed", code="not-installed")
-        for variable in GH_TOKEN_VARIABLES:
+        for variable in HIDDEN_FROM_GH:
             environ.pop(variable, None)
         seconds = min(GH_SECONDS, self._deadline.remaining())
         if seconds < 0.1:

@@ -573,6 +573,7 @@ def http_to(host: str) -> str:
         (RELAY + "HOSTS", "a.example,*.b.example", "not a host name"),
         (RELAY + "API_PATH", "api", "must be an absolute URL path"),
         (RELAY + "API_PATH", "/api?x", "must be an absolute URL path"),
+        ("WORKSPACE_ID", "w\x1b1", "must be one line of text"),
         (RELAY + "API_METHOD", "PUT", "must be one of GET, POST"),
         (RELAY + "CACHE", "disk", "must be one of tmpfs, keyring, off"),
         (RELAY + "CACHE_DIR", "cache", "must be an absolute path"),

@@ -5,7 +5,7 @@ The one owner of the `keyring` library. There is no keyring in a container, so i
 
 from __future__ import annotations
 
-from git_credential_relay.errors import CacheError, ConfigError, MissingExtraError
+from git_credential_relay.errors import CacheError, ConfigError, MissingExtraError, ProtocolError
 from git_credential_relay.relay.cache.entry import Entry, Key, dump, load
 from git_credential_relay.relay.cache.tmpfs import FileLock, TmpfsCache
 from git_credential_relay.relay.deadline import Deadline
@@ -32,17 +32,17 @@ class KeyringCache:
     def read(self, key: Key) -> Entry:
         """What is kept for `key`, or an empty Entry."""
         try:
-            text = keyring.get_password(SERVICE, f"cache:{key.name()}")
-        except KeyringError:
+            text = keyring.get_password(SERVICE, f"cache:{key.name()}") or ""
+            return load(key, text.encode("utf-8", "surrogateescape"))
+        except (KeyringError, UnicodeError):
             return Entry()
-        return load(key, (text or "").encode("utf-8", "surrogateescape"))
 
     def write(self, key: Key, entry: Entry) -> None:
         """Replace what is kept for `key`."""
-        text = dump(key, entry).decode("utf-8", "surrogateescape")
         try:
+            text = dump(key, entry).decode("utf-8", "surrogateescape")
             keyring.set_password(SERVICE, f"cache:{key.name()}", text)
-        except (KeyringError, UnicodeError) as error:
+        except (KeyringError, ProtocolError, UnicodeError) as error:
             raise CacheError(f"the keyring cannot be written: {error}") from error
 
     def list_keys(self) -> list[Key]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from git_credential_relay.errors import CacheError, ProtocolError
 from git_credential_relay.relay.cache.entry import Entry, Key, dump, load, load_key
 from git_credential_relay.relay.deadline import Deadline
 
@@ -24,7 +25,10 @@ class MemoryCache:
 
     def write(self, key: Key, entry: Entry) -> None:
         """Replace what is kept for `key`."""
-        self._entries[key.name()] = dump(key, entry)
+        try:
+            self._entries[key.name()] = dump(key, entry)
+        except ProtocolError as error:
+            raise CacheError(f"the entry cannot be kept: {error}") from error
 
     def list_keys(self) -> list[Key]:
         """The keys of all entries."""

@@ -62,7 +62,12 @@ class TmpfsCache:
             # killed writer left is overwritten instead of lying about.
             fd = os.open(
                 name + ".new",
-                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
+                os.O_WRONLY
+                | os.O_CREAT
+                | os.O_TRUNC
+                | os.O_NOFOLLOW
+                | os.O_CLOEXEC
+                | os.O_NONBLOCK,  # never waits for the reader of a FIFO
                 0o600,
                 dir_fd=directory,
             )
@@ -143,7 +148,8 @@ class TmpfsCache:
         raise reason
 
     def _may_create(self, path: str) -> bool:
-        return self._is_explicit or _is_memory_backed(os.path.dirname(path))
+        parent = os.path.dirname(path)
+        return self._is_explicit or (_is_safe_parent(parent) and _is_memory_backed(parent))
 
 
 class FileLock:
@@ -239,6 +245,19 @@ def _check(info: os.stat_result, is_type: object) -> None:
         raise CacheError("owned by another user")
     if info.st_mode & 0o077:
         raise CacheError("open to other users")
+
+
+def _is_safe_parent(path: str) -> bool:
+    """Whether nobody but us and root can replace what we make in `path`.
+
+    After `sudo`, XDG_RUNTIME_DIR may still be another user's.
+    """
+    try:
+        info = os.stat(path)
+    except OSError:
+        return False
+    is_closed = not info.st_mode & 0o022 or bool(info.st_mode & stat.S_ISVTX)
+    return is_closed and info.st_uid in (0, os.geteuid())
 
 
 def _is_memory_backed(path: str) -> bool:

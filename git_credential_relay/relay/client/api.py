@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from git_credential_relay.config import Config
@@ -22,6 +23,8 @@ from git_credential_relay.trace import Trace
 
 # Date headers have whole seconds and requests take some: less than this is no skew.
 NOTABLE_SKEW = 30.0
+# A shorter secret would be found inside the words of an answer.
+SHORTEST_SECRET = 8
 
 
 class RelayClient:
@@ -57,7 +60,7 @@ class RelayClient:
             outcome = self._send(target, secret, seconds, refused_sha256)
             took = round((self._clock.monotonic() - started) * 1000)
             self._trace("api", target=target, outcome=_summary(outcome), ms=took)
-            return self._judge(outcome, target)
+            return self._judge(_without(secret, outcome), target)
 
         verdict = attempt()
         if not isinstance(verdict, Retry):
@@ -136,6 +139,14 @@ def clock_skew(headers: dict[str, str], now: float) -> float:
     except (KeyError, ValueError, OverflowError):
         return 0.0
     return skew if abs(skew) > NOTABLE_SKEW else 0.0
+
+
+def _without(secret: Secret, outcome: Outcome) -> Outcome:
+    """`outcome` without the workspace's secret, which some servers repeat when they refuse it."""
+    value = secret.reveal().encode()
+    if isinstance(outcome, Answered) and len(value) >= SHORTEST_SECRET and value in outcome.body:
+        return replace(outcome, body=outcome.body.replace(value, b"[the workspace's secret]"))
+    return outcome
 
 
 def _summary(outcome: Outcome) -> str:

@@ -156,6 +156,10 @@ def _proxy(config: Config, url: str) -> httpx2.Proxy | None:
             return None
     try:
         address = value.text if "://" in value.text else f"http://{value.text}"
-        return httpx2.Proxy(address)
+        proxy = httpx2.Proxy(address)
     except (ValueError, httpx2.InvalidURL) as error:
         raise ConfigError(f"{value.origin}: not the address of a proxy") from error
+    if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
+        # SOCKS would need one more library.
+        raise ConfigError(f"{value.origin}: only http and https proxies can be used")
+    return proxy

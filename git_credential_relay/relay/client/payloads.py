@@ -85,15 +85,15 @@ def _object(answer: Answered) -> dict[str, object]:
 
 def _parse_flat(data: dict[str, object], forge: Forge) -> Issued:
     """Kilo's flat form: each token belongs to its own host, and to no other."""
-    gitlab_url = data.get("gitlab_instance_url")
+    gitlab_url = data.get("gitlab_instance_url") or ""
     gitlab_host = "gitlab.com"
-    if gitlab_url is not None and gitlab_url != "":
-        try:
-            gitlab_host = split_url(gitlab_url if isinstance(gitlab_url, str) else "")[1]
-        except ProtocolError as error:
-            raise MalformedResponseError(
-                "the relay API named no valid gitlab_instance_url"
-            ) from error
+    try:
+        if not isinstance(gitlab_url, str):
+            raise ProtocolError("not a text")
+        if gitlab_url not in _ABSENT:
+            gitlab_host = split_url(gitlab_url)[1]
+    except ProtocolError as error:
+        raise MalformedResponseError("the relay API named no valid gitlab_instance_url") from error
     for name, kind, host in (
         ("github_token", GITHUB, DEFAULT_HOST),
         ("gitlab_token", GITLAB, gitlab_host),

@@ -42,10 +42,11 @@ def keep_trying(
     Waits as `backoff` says, or as the server said. Gives up after 4 attempts in all, or when
     the next wait does not fit the deadline any more, and raises the last Retry's error.
     """
-    outcomes: list[T | Retry] = [first]
+    pending = [first]
 
     def step() -> T | Retry:
-        return outcomes.pop() if outcomes else attempt()
+        # tenacity counts calls: its first one is the attempt that has been made already.
+        return pending.pop() if pending else attempt()
 
     def wait(state: RetryCallState) -> float:
         verdict = _verdict(state)

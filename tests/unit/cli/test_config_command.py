@@ -74,10 +74,10 @@ def test_secrets_are_masked_and_their_files_named(capsys, monkeypatch, tmp_path,
 def test_values_show_no_password_and_steer_no_terminal(capsys, monkeypatch):
     """A password inside another value is masked, and control characters are not printed."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:canary@proxy:3128")
-    monkeypatch.setenv("WORKSPACE_ID", "a\x1b[2J\nb")
+    monkeypatch.setenv("NO_PROXY", "a\x1b[2J\nb")
     shown = lines(capsys)
 
     assert shown["HTTPS_PROXY"] == (
         "HTTPS_PROXY=http://********@proxy:3128  # HTTPS_PROXY in the environment"
     )
-    assert shown["WORKSPACE_ID"] == "WORKSPACE_ID=a [2J b  # WORKSPACE_ID in the environment"
+    assert shown["NO_PROXY"] == "NO_PROXY=a [2J b  # NO_PROXY in the environment"

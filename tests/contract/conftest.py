@@ -1,0 +1,5 @@
+"""The contracts' asserts explain themselves like those of any test."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contract.credential_cache")
