@@ -260,10 +260,12 @@ class Config:
     def _forge_list(self, name: str, kind: str | None) -> list[Forge]:
         forges = []
         for item in (self._text(name) or "").split(","):
-            own_kind, equals, address = item.strip().rpartition("=")
+            own_kind, equals, address = item.strip().partition("=")
+            if not equals or ":" in own_kind:  # no kind, or a `=` within a URL
+                own_kind, address = "", item.strip()
             if not address:
                 continue
-            if equals and (kind or own_kind not in KINDS):
+            if own_kind and (kind or own_kind not in KINDS):
                 raise self._bad(name, f"{own_kind!r} is not one of {', '.join(KINDS)}")
             try:
                 scheme, host, root = split_url(

@@ -52,6 +52,9 @@ def clean_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.mkdir(mode=0o700, parents=True)
         monkeypatch.setenv(name, str(path))
 
+    # XDG_RUNTIME_DIR is on a disk here: the helper would pass it by, for the machine's own cache.
+    monkeypatch.setenv("GIT_CREDENTIAL_RELAY_CACHE_DIR", str(tmp_path / "run" / "cache"))
+
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")

@@ -569,6 +569,11 @@ def http_to(host: str) -> str:
             "https://oauth2:glpat-x@git.example",
             "a URL must not carry a user name or password",
         ),
+        (
+            "GITLAB_INSTANCE_URL",
+            "https://oauth2:glpat-x==@git.example",
+            "a URL must not carry a user name or password",
+        ),
         (RELAY + "HOSTS", "bitbucket=b.example", "'bitbucket' is not one of"),
         (RELAY + "HOSTS", "a.example,*.b.example", "not a host name"),
         (RELAY + "API_PATH", "api", "must be an absolute URL path"),

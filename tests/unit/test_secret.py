@@ -95,6 +95,7 @@ def test_token_appears_as_githubs_hashed_token():
         pytest.param(
             "http://proxy-user:p%40ss@proxy:3128", f"http://{MASK}@proxy:3128", id="proxy"
         ),
+        pytest.param("http://u:pa/ss@proxy:3128", f"http://{MASK}@proxy:3128", id="slash in it"),
         pytest.param(
             "see https://github.com/o/r.git", "see https://github.com/o/r.git", id="plain URL"
         ),

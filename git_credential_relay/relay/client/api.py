@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 from git_credential_relay.config import Config
 from git_credential_relay.credential.credential import Credential
@@ -12,18 +12,19 @@ from git_credential_relay.credential.forge import Target
 from git_credential_relay.errors import (
     DeadlineExceededError,
     MalformedResponseError,
+    RelayError,
 )
 from git_credential_relay.relay.client.classify import Fail, Retry, classify, error_body
 from git_credential_relay.relay.client.http import Http, bearer
 from git_credential_relay.relay.client.outcome import Answered, Outcome
 from git_credential_relay.relay.client.payloads import parse_issued
 from git_credential_relay.relay.deadline import Clock, Deadline
-from git_credential_relay.secret import Secret, token_sha256
+from git_credential_relay.secret import Secret, redact, token_sha256
 from git_credential_relay.trace import Trace
 
 # Date headers have whole seconds and requests take some: less than this is no skew.
 NOTABLE_SKEW = 30.0
-# A shorter secret would be found inside the words of an answer.
+# A shorter secret would be found inside the words of an error.
 SHORTEST_SECRET = 8
 
 
@@ -51,7 +52,15 @@ class RelayClient:
         another one. Raises RelayError: ApiError, TransportError, MalformedResponseError, …
         """
         secret = self._secret()
+        try:
+            return self._fetch(target, secret, deadline, refused_sha256)
+        except RelayError as error:
+            _mask(error, secret)
+            raise
 
+    def _fetch(
+        self, target: Target, secret: Secret, deadline: Deadline, refused_sha256: str | None
+    ) -> Credential:
         def attempt() -> Credential | Retry:
             seconds = deadline.remaining()
             if not seconds:
@@ -60,7 +69,7 @@ class RelayClient:
             outcome = self._send(target, secret, seconds, refused_sha256)
             took = round((self._clock.monotonic() - started) * 1000)
             self._trace("api", target=target, outcome=_summary(outcome), ms=took)
-            return self._judge(_without(secret, outcome), target)
+            return self._judge(outcome, target)
 
         verdict = attempt()
         if not isinstance(verdict, Retry):
@@ -141,12 +150,19 @@ def clock_skew(headers: dict[str, str], now: float) -> float:
     return skew if abs(skew) > NOTABLE_SKEW else 0.0
 
 
-def _without(secret: Secret, outcome: Outcome) -> Outcome:
-    """`outcome` without the workspace's secret, which some servers repeat when they refuse it."""
-    value = secret.reveal().encode()
-    if isinstance(outcome, Answered) and len(value) >= SHORTEST_SECRET and value in outcome.body:
-        return replace(outcome, body=outcome.body.replace(value, b"[the workspace's secret]"))
-    return outcome
+def _mask(error: RelayError, secret: Secret) -> None:
+    """Take `secret` out of what `error` says, before it is told or remembered.
+
+    Some servers repeat the secret they refuse, and not always letter by letter.
+    """
+    value = secret.reveal()
+    if len(value) < SHORTEST_SECRET:
+        return
+    spellings = (secret, Secret(quote(value, safe="")))
+    error.message = redact(error.message, *spellings)
+    error.code = redact(error.code, *spellings)
+    error.hint = error.hint and redact(error.hint, *spellings)
+    error.details = error.details and redact(error.details, *spellings)
 
 
 def _summary(outcome: Outcome) -> str:

@@ -27,6 +27,7 @@ from git_credential_relay.secret import printable, redact
 
 # Sent inside a 500 by agent-relay's cloud: the user must connect the forge again.
 PERMANENT_CODES = frozenset({"NANGO_CONNECTION_EXPIRED"})
+LONGEST_TEXT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def text_field(data: dict[str, object], name: str) -> str | None:
     value = data.get(name)
     if value is None or value == "":
         return None
-    return printable(redact(value if isinstance(value, str) else json.dumps(value)))
+    # Cut far beyond what is shown: half a secret at the cut would escape its masking later.
+    return printable(redact(value if isinstance(value, str) else json.dumps(value)), LONGEST_TEXT)
 
 
 def refusal(status: int, data: dict[str, object], retry_after: float | None = None) -> ApiError:

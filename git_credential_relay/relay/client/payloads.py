@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from git_credential_relay.credential.forge import GITHUB, GITLAB, Forge
 from git_credential_relay.credential.url import normalise_host, split_url
 from git_credential_relay.errors import MalformedResponseError, ProtocolError, WrongHostError
-from git_credential_relay.relay.client.classify import refusal, text_field
+from git_credential_relay.relay.client.classify import LONGEST_TEXT, refusal, text_field
 from git_credential_relay.relay.client.outcome import Answered
 from git_credential_relay.secret import Secret, printable
 
@@ -116,7 +116,8 @@ def _check_host(data: dict[str, object], forge: Forge) -> None:
         is_same = False
     if not is_same:
         raise WrongHostError(
-            f"the relay API sent a credential for {printable(str(host), 80)}, not {forge.host}",
+            f"the relay API sent a credential for {printable(str(host), LONGEST_TEXT)},"
+            f" not {forge.host}",
             hint="ask whoever runs the relay API; the credential was thrown away",
         )
 

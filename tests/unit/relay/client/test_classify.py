@@ -269,7 +269,7 @@ def test_when_to_come_back(status, headers, after):
         ("glpat-AbCdEf012345-xyz", "********"),
         ("Authorization: Bearer 0011223344aabb", "Authorization: Bearer ********"),
         ("at https://me:hunter2@relay.example/x", "at https://********@relay.example/x"),
-        ("x" * 500, "x" * 399 + "…"),
+        ("x" * 5000, "x" * 4095 + "…"),
         ({"why": "ghs_0123456789"}, '{"why": "********"}'),
         (["a", 1], '["a", 1]'),
         (17, "17"),
@@ -291,7 +291,7 @@ def test_when_to_come_back(status, headers, after):
 )
 @pytest.mark.parametrize("field", ["hint", "details"])
 def test_what_a_server_says_is_made_safe(field, said, shown):
-    """Its words cannot steer a terminal, show a token or fill a screen."""
+    """Its words cannot steer a terminal, show a token or fill a cache."""
     error = classify(answered(400, **{field: said}), NOW).error
 
     assert getattr(error, field) == shown
