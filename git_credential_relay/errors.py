@@ -117,30 +117,9 @@ class DeadlineExceededError(RelayError):
 
 
 class ApiError(RelayError):
-    """The relay API refused. `status` is its HTTP status; code, hint and details are its own."""
+    """The relay API refused; code, hint and details are its own where it gave some."""
 
     code = "api-refused"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        code: str | None = None,
-        hint: str | None = None,
-        details: str | None = None,
-        retryable: bool | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(
-            message,
-            code=code,
-            hint=hint,
-            details=details,
-            retryable=retryable,
-            retry_after=retry_after,
-        )
-        self.status = status
 
 
 class UnauthenticatedError(ApiError):

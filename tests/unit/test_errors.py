@@ -85,7 +85,6 @@ def test_error_keeps_what_it_is_given():
     plain = TransportError("no route")
     own = ApiError(
         "it said no",
-        status=503,
         code="NANGO_CONNECTION_EXPIRED",
         hint="connect anew",
         details="since Monday",
@@ -100,14 +99,13 @@ def test_error_keeps_what_it_is_given():
     assert [getattr(own, name) for name in names] == [
         *("it said no", "NANGO_CONNECTION_EXPIRED", "connect anew", "since Monday", True, 3.0, 1),
     ]
-    assert own.status == 503
     assert str(plain) == "no route"
 
 
 ABSENT = SourceError("CLOUD_API_URL not set", code="not-configured", hint="set CLOUD_API_URL")
 NOT_SET = SourceError("not set", code="not-set")
-DENIED = DeniedError("denied", status=403)
-DOWN = UnavailableError("down", status=503, retry_after=7)
+DENIED = DeniedError("denied")
+DOWN = UnavailableError("down", retry_after=7)
 BAD_FILE = ConfigError("cannot read /x")
 
 
@@ -139,7 +137,7 @@ def test_nothing_tried_has_a_cause_too():
     ("tried", "expected"),
     [
         pytest.param(
-            [UnauthenticatedError("bad secret", status=401, hint="rotate"), NOT_SET],
+            [UnauthenticatedError("bad secret", hint="rotate"), NOT_SET],
             ("no credential for T: bad secret", "unauthenticated", "rotate", None, False, None, 4),
             id="refused",
         ),
@@ -162,7 +160,7 @@ def test_nothing_tried_has_a_cause_too():
             id="TLS",
         ),
         pytest.param(
-            [NotFoundError("unknown", status=404, code="NO_SUCH_REPO")],
+            [NotFoundError("unknown", code="NO_SUCH_REPO")],
             ("no credential for T: unknown", "NO_SUCH_REPO", None, None, False, None, 1),
             id="a code of the API's own",
         ),

@@ -41,19 +41,19 @@ P = "git-credential-relay: "
             id="may help",
         ),
         pytest.param(
-            UnavailableError("down", status=503, retry_after=29.6, hint="see the status page"),
+            UnavailableError("down", retry_after=29.6, hint="see the status page"),
             [
                 "error: down [api-unavailable] (hint: see the status page; try again in 30 s)",
             ],
             id="retry after",
         ),
         pytest.param(
-            UnavailableError("down", status=503, retry_after=0.2),
+            UnavailableError("down", retry_after=0.2),
             ["error: down [api-unavailable] (try again in 1 s)"],
             id="retry after less than a second",
         ),
         pytest.param(
-            ApiError("no", status=400, code="BAD_THING", details="field x"),
+            ApiError("no", code="BAD_THING", details="field x"),
             [
                 "error: no [BAD_THING] (trying again will not help)",
                 "details: field x",
@@ -64,7 +64,7 @@ P = "git-credential-relay: "
             NoCredentialError(
                 "https://github.com/o/r",
                 [
-                    ("relay API (https://api.example)", DeniedError("denied", status=403)),
+                    ("relay API (https://api.example)", DeniedError("denied")),
                     ("GH_TOKEN", SourceError("not set", code="not-set")),
                     ("gh", SourceError("not installed", code="not-installed")),
                 ],

@@ -86,7 +86,6 @@ def refusal(status: int, data: dict[str, object], retry_after: float | None = No
     code = text_field(data, "code")
     return kind(
         f"{words}: {said}" if said else words,
-        status=status,
         code=code if code and len(code) <= 64 and " " not in code else None,
         hint=text_field(data, "hint") or _HINTS.get(status),
         details=text_field(data, "details"),
@@ -138,7 +137,6 @@ def _classify_answer(outcome: Answered, now: float) -> Retry | Fail:
         return Fail(
             ApiError(
                 f"the relay API redirects (HTTP {status}), and the secret does not follow",
-                status=status,
                 code="redirected",
                 hint="set CLOUD_API_URL to the address it redirects to",
             )

@@ -131,8 +131,8 @@ def sha(token: str) -> str:
     return token_sha256(Secret(token))
 
 
-down = UnavailableError("in trouble", status=503)
-refusal = DeniedError("no", status=403, code="NOT_GRANTED", hint="ask")
+down = UnavailableError("in trouble")
+refusal = DeniedError("no", code="NOT_GRANTED", hint="ask")
 
 
 def test_a_cached_token_is_served_without_asking(get, api, clock):
@@ -279,10 +279,10 @@ def test_a_short_lived_token_is_not_for_a_later_asker(get, api, clock, life):
     [
         (down, 3),
         (TransportError("down", code="connect-failed"), 3),
-        (RateLimitedError("busy", status=429), 3),
+        (RateLimitedError("busy"), 3),
         (DeadlineExceededError("late"), 3),
         (refusal, 30),
-        (UnavailableError("x", status=500, code="NANGO_CONNECTION_EXPIRED", retryable=False), 30),
+        (UnavailableError("x", code="NANGO_CONNECTION_EXPIRED", retryable=False), 30),
         (MalformedResponseError("page", code="html-answer"), 30),
     ],
     ids=lambda value: value.code if isinstance(value, RelayError) else "",
@@ -303,7 +303,7 @@ def test_a_failure_answers_for_a_while(get, api, clock, error, seconds):
 
 def test_a_remembered_failure_says_the_same(acquirer, api):
     """Message, hint, details, exit code and advice are those of the first time."""
-    api.error = DeniedError("no", status=403, code="C", hint="ask", details="why")
+    api.error = DeniedError("no", code="C", hint="ask", details="why")
     said = []
     for _ in range(2):
         with pytest.raises(NoCredentialError) as caught:
@@ -347,7 +347,7 @@ def test_what_we_can_mend_is_not_remembered(get, api, error):
     [
         down,
         TransportError("down", code="connect-failed"),
-        RateLimitedError("busy", status=429),
+        RateLimitedError("busy"),
         MalformedResponseError("page", code="html-answer"),
     ],
     ids=lambda error: error.code,

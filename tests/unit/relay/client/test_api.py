@@ -228,7 +228,8 @@ def test_a_refusal_is_asked_once(cloud, clock, fetch, status):
     with pytest.raises(ApiError) as caught:
         fetch(api_config(cloud.url))
 
-    assert (caught.value.status, len(cloud.requests), clock.slept) == (status, 1, [])
+    assert f"(HTTP {status})" in caught.value.message or f"HTTP {status}:" in caught.value.message
+    assert (len(cloud.requests), clock.slept) == (1, [])
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def clock() -> FakeClock:
 
 
 def again(after: float | None = None) -> Retry:
-    return Retry(UnavailableError("in trouble", status=503, retry_after=after), after)
+    return Retry(UnavailableError("in trouble", retry_after=after), after)
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3])
