@@ -28,6 +28,7 @@ SYSTEM_FILES = (
 )
 # What templates leave behind when nobody filled them in.
 ABSENT = frozenset(("", "null", "seed-me"))
+OFF = frozenset(("", "0", "false", "no", "off"))
 TOKEN_FIELDS = ("userToken", "token", "installationToken")
 
 _BY_NAME = {name: setting for setting in SETTINGS for name in setting.names}
@@ -66,7 +67,7 @@ class SecretSource:
         if self._value is not None:
             text = self._value.text.strip()
         elif self._path is not None:
-            text = read_text(self._path.text, f"{self.name}_FILE ({self._path.origin})").strip()
+            text = read_text(self._path.text, self.origin).strip()
         else:
             return None
         if text in ABSENT:
@@ -103,7 +104,8 @@ class Config:
         self.cache_dirs: Final = self._cache_dirs()
         self.fail_closed: Final = self._switch("GIT_CREDENTIAL_RELAY_FAIL_CLOSED")
         self.ca_file: Final = self._path("GIT_CREDENTIAL_RELAY_CA_FILE")
-        self.debug: Final = self._switch("GIT_CREDENTIAL_DEBUG")
+        # Whatever else it says, it asks for more words; it must never cost an answer.
+        self.debug: Final = (self._text("GIT_CREDENTIAL_DEBUG") or "").lower() not in OFF
         self.gitlab: Final = self._first_forge(GITLAB, "GITLAB_INSTANCE_URL", "GITLAB_HOST")
         self.forgejo: Final = self._first_forge(FORGEJO, "FORGE_URL")
         self.forges: Final = self._forges()
@@ -124,6 +126,14 @@ class Config:
     def token_fields(self, use: str) -> list[str]:
         """Which fields of an answer to prefer for `use` (git or api), first one first."""
         return self._token_fields[use]
+
+    def api_source(self, use: str) -> str:
+        """The API with everything that decides what of its answers is used: cached answers of
+        one such source are nothing to another."""
+        # At their defaults they are left out, which keeps the names of cache files short.
+        names = (PREFIX + "API_PATH", f"{PREFIX}TOKEN_FIELDS_{use.upper()}")
+        changed = [self._values[name].text for name in names if name in self._values]
+        return " ".join([self.api_url or "", *changed])
 
     def missing_api_setting(self) -> str | None:
         """The first of the three settings the relay API needs that is not there."""
@@ -147,7 +157,7 @@ class Config:
 
     def _path(self, name: str) -> str | None:
         value = self._values.get(name)
-        if value is not None and not value.text.startswith("/"):
+        if value is not None and not (value.text.startswith("/") and value.text.isprintable()):
             # A helper's current directory is a work tree that others have written.
             raise self._bad(name, "must be an absolute path")
         return value.text if value else None
@@ -161,7 +171,7 @@ class Config:
         text = (self._text(name) or "0").lower()
         if text in ("1", "true", "yes", "on"):
             return True
-        if text in ("0", "false", "no", "off"):
+        if text in OFF:
             return False
         raise self._bad(name, "must be 1 or 0")
 
@@ -228,6 +238,16 @@ class Config:
             f"/dev/shm/git-credential-relay-{uid}",  # noqa: S108 - owner and mode are checked
         ]
 
+    @property
+    def lock_dirs(self) -> list[str]:
+        """Where lock files may live that guard a cache without locks of its own."""
+        if self._values.get(PREFIX + "CACHE_DIR"):
+            return self.cache_dirs
+        home = self.environ.get("HOME", "")
+        base = self.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "")
+        own = [f"{base}/git-credential-relay"] if base.startswith("/") else []
+        return [*own, *self.cache_dirs]
+
     def _forges(self) -> list[Forge]:
         forges = [
             *self._forge_list("GIT_CREDENTIAL_RELAY_HOSTS", None),
@@ -241,15 +261,23 @@ class Config:
             forges.append(Forge(GITHUB, "https", "github.com"))
         if "gitlab.com" not in named:
             # Asked about because an API may know it; silent when nobody does.
-            is_named = self.secret("GITLAB_TOKEN").is_set() and self.gitlab is None
+            own = self.token_host(GITLAB)
+            has_token = self.secret("GITLAB_TOKEN").is_set()
+            is_named = has_token and own is not None and own.host == "gitlab.com"
             forges.append(Forge(GITLAB, "https", "gitlab.com", is_named=is_named))
         return forges
 
     def token_host(self, kind: str) -> Forge | None:
-        """The one host that GITLAB_TOKEN (kind gitlab) or FORGE_TOKEN (forgejo) belongs to."""
+        """The one host that GITLAB_TOKEN (kind gitlab) or FORGE_TOKEN (forgejo) belongs to.
+
+        A token says nothing about its host: with two to choose from it belongs to none.
+        """
         if kind == FORGEJO:
             return self.forgejo
-        return self.gitlab or Forge(GITLAB, "https", "gitlab.com")
+        listed = [f for f in self._forge_list(PREFIX + "HOSTS", None) if f.kind == GITLAB]
+        if self.gitlab is not None or len(listed) > 1:
+            return self.gitlab
+        return listed[0] if listed else Forge(GITLAB, "https", "gitlab.com")
 
     def _first_forge(self, kind: str, *names: str) -> Forge | None:
         for name in names:

@@ -46,7 +46,10 @@ def read_text(path: str, origin: str) -> str:
         # Not to wait for the writer of a FIFO; what it is gets checked next.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ConfigError(f"{origin}: cannot read {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"{origin}: cannot read {path}: {error.strerror}",
+            hint="check that the file is there and who may read it",
+        ) from error
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):

@@ -68,6 +68,8 @@ class RelayError(Exception):
             self.code = code
         if retryable is not None:
             self.retryable = retryable
+        if not self.retryable and self.exit_code == EXIT_TEMPORARY:
+            self.exit_code = EXIT_FAILED
 
     def __str__(self) -> str:
         return self.message
@@ -201,12 +203,33 @@ class CacheError(RelayError):
     code = "cache-unusable"
 
 
-def first_cause(tried: list[tuple[str, RelayError]]) -> RelayError:
-    """The error a person should read first: the API's where it was asked, else the first.
+def unforeseen(error: BaseException) -> RelayError:
+    """What to say of an exception nobody foresaw: its type and place, and no values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = ""
+    if trace is not None:
+        name = trace.tb_frame.f_code.co_filename.rpartition("/")[2]
+        place = f": {name}:{trace.tb_lineno}"
+    return RelayError(f"unexpected {type(error).__name__}", hint=f"please report it{place}")
 
-    A source that is merely not set up explains nothing while another one really failed.
+
+# What a source says that was never set up. It explains nothing where another one failed.
+NOT_SET_UP = frozenset({"not-set", "no-file", "not-installed", "not-configured"})
+
+
+def first_cause(tried: list[tuple[str, RelayError]]) -> RelayError:
+    """The error a person should read first.
+
+    The API's where it was asked, else that of a local source that was set up, else what is
+    missing to ask the API.
     """
-    for _, error in tried:
-        if not isinstance(error, SourceError) and error.code != "not-configured":
-            return error
-    return tried[0][1] if tried else SourceError("no source is configured", code="not-configured")
+    errors = [error for _, error in tried]
+    real = [error for error in errors if error.code not in NOT_SET_UP]
+    failed = [error for error in real if not isinstance(error, SourceError)]
+    absent = [error for error in errors if error.code == "not-configured"]
+    for candidates in (failed, real, absent, errors):
+        if candidates:
+            return candidates[0]
+    return SourceError("no source is configured", code="not-configured")

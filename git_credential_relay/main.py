@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from git_credential_relay.errors import ConfigError, RelayError
+from git_credential_relay.errors import ConfigError, RelayError, unforeseen
 from git_credential_relay.settings import setting_for_flag
 
 TYPE_CHECKING = False
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:  # noqa: BLE001 - never a traceback: it may hold a token
-        return report(RelayError(f"unexpected {type(error).__name__}", hint=_report_hint(error)))
+        return report(unforeseen(error))
 
 
 def report(error: RelayError) -> int:
@@ -104,9 +104,18 @@ def _replace_closed_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
+def _forbid_core_dumps() -> None:
+    """A core dump would lie in the work tree, with the secrets in it, ready to be committed."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def _operation(operation: str, flags: dict[str, str]) -> int:
     if operation == "store":
         return 0  # git calls it after every success; what we gave out we have
+    _forbid_core_dumps()
     from git_credential_relay.relay import helper
     from git_credential_relay.relay.compose import build_acquirer
 
@@ -135,9 +144,10 @@ def _write(data: bytes) -> None:
 def _command(arguments: list[str], rest: list[str]) -> int:
     from git_credential_relay.cli import COMMANDS
 
-    is_word = bool(rest) and not rest[0].startswith("-")
+    is_word = len(rest) == 1 and not rest[0].startswith("-")
     if is_word and rest[0] not in COMMANDS and not _is_person():
         return 0  # an operation of a later git: helpers ignore what they do not know
+    _forbid_core_dumps()
     from git_credential_relay.cli import app
 
     return app.run(arguments)
@@ -148,14 +158,3 @@ def _is_person() -> bool:
         return os.isatty(0)
     except OSError:
         return False
-
-
-def _report_hint(error: Exception) -> str:
-    """Where it happened, without values: enough for a report, nothing that could leak."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "please report it"
-    name = os.path.basename(trace.tb_frame.f_code.co_filename)
-    return f"please report it: {name}:{trace.tb_lineno}"

@@ -89,7 +89,9 @@ SETTINGS = (
     Setting(
         PREFIX + "CA_FILE", "PEM file of certificate authorities to trust besides the system's"
     ),
-    Setting("HTTPS_PROXY", "proxy for an https API", aliases=("https_proxy", "ALL_PROXY")),
+    Setting(
+        "HTTPS_PROXY", "proxy for an https API", aliases=("https_proxy", "ALL_PROXY", "all_proxy")
+    ),
     Setting("HTTP_PROXY", "proxy for an http API on another machine", aliases=("http_proxy",)),
     Setting("NO_PROXY", "hosts to reach without a proxy", aliases=("no_proxy",)),
     Setting(PREFIX + "DEADLINE", "seconds one operation may take in all", default="20"),

@@ -27,4 +27,7 @@ class Trace:
         from git_credential_relay.secret import printable, redact
 
         text = " ".join([step, *(f"{name}={value}" for name, value in facts.items())])
-        self._write(f"git-credential-relay: trace: {printable(redact(text))}\n")
+        try:
+            self._write(f"git-credential-relay: trace: {printable(redact(text))}\n")
+        except OSError:
+            pass  # nobody reads it, which must not cost the answer

@@ -89,14 +89,16 @@ def test_links_between_documents_lead_somewhere(path):
 
 
 def test_readme_set_up_runs_as_shown(tmp_path):
-    """The README's set-up commands work in order, for a new user with an empty home."""
-    blocks = re.findall(
-        r"^```sh\n(.*?)^```",
-        README.split("## Use it")[1].split("## Commands")[0],
-        re.MULTILINE | re.DOTALL,
-    )
-    script = "".join(blocks).replace("pip install .\n", "")
-    environ = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    """The README's set-up commands work in order, for a new user with an empty home, and git
+    then asks a helper that takes nothing from the work tree."""
+    section = README.split("## Use it")[1].split("## Commands")[0]
+    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    # The environment that runs this test stands for the one that the README has made.
+    script = "".join(blocks).replace("$HOME/.local/share/git-credential-relay\n", f"{sys.prefix}\n")
+    for line in ('python3 -m venv "$venv"\n', '"$venv/bin/pip" install .\n'):
+        assert line in script
+        script = script.replace(line, "")
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
 
     done = subprocess.run(
         ["sh", "-eu"], input=script, env=environ, capture_output=True, text=True, check=False
@@ -104,13 +106,16 @@ def test_readme_set_up_runs_as_shown(tmp_path):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "CLOUD_API_URL=https://relay.example.com  # " in done.stdout
-    helpers = subprocess.run(
-        ["git", "config", "--get-all", "credential.https://github.com.helper"],
-        env=environ,
+    (tmp_path / "git_credential_relay.py").write_text("print('planted')")
+    asked = subprocess.run(
+        ["git", "credential", "fill"],
+        input="url=https://github.com/acme/app.git\n\n",
+        env={**environ, "PYTHONPATH": ".", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         cwd=tmp_path,
-    ).stdout.splitlines()
-    assert helpers[0] == ""
-    assert Path(helpers[1]).name == "git-credential-relay"
+    )
+    assert asked.stdout == ""
+    assert asked.stderr.startswith("git-credential-relay: error: no credential for")
+    assert "WORKSPACE_TOKEN_FILE" in asked.stderr

@@ -25,7 +25,7 @@ FLOOR = {
     "_abc",
     "io",
 }
-ALLOWED = {"__future__", "_blake2", "errno", "fcntl", "time"}
+ALLOWED = {"__future__", "errno", "resource", "time"}
 BANNED = {
     "argparse",
     "asyncio",

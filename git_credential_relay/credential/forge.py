@@ -90,6 +90,10 @@ class Target:
         self.repository: Final = repository
         self.use: Final = use
 
+    def for_use(self, use: str) -> Target:
+        """The same repository for another use."""
+        return Target(self.forge, self.repository, use)
+
     def __str__(self) -> str:
         return self.forge.url + (f"/{self.repository}" if self.repository else "")
 
@@ -107,11 +111,12 @@ def find_target(
         host = normalise_host(host, scheme)
     except ProtocolError:
         return None
-    for forge in forges:
-        if forge.host != host or forge.scheme != scheme:
-            continue
-        if not path:
-            return Target(forge, None, use)
+    candidates = [forge for forge in forges if (forge.host, forge.scheme) == (host, scheme)]
+    if not path:
+        # Which of two forges on one host is meant only the path tells.
+        is_clear = len({forge.root for forge in candidates}) == 1
+        return Target(candidates[0], None, use) if is_clear else None
+    for forge in candidates:
         try:
             return Target(forge, forge.repository(path), use)
         except ProtocolError:

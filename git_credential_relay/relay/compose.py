@@ -28,4 +28,4 @@ def build_acquirer(config: Config) -> Acquirer:
         client = RelayClient(config, lambda: workspace_secret(config), clock, trace)
         return client.fetch(target, deadline, refused_sha256)
 
-    return Acquirer(config, choose_cache(config), fetch, clock, trace)
+    return Acquirer(config, choose_cache(config, trace), fetch, clock, trace)

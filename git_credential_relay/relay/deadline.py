@@ -31,14 +31,22 @@ class Clock:
 
 
 class Deadline:
-    """The moment, in monotonic seconds, by which an operation must have ended."""
+    """The moment, in monotonic seconds, by which an operation must have ended.
 
-    __slots__ = ("at", "clock")
+    Not `is_patient`: one attempt is enough, since there is something else to go on with.
+    """
 
-    def __init__(self, seconds: float, clock: Clock) -> None:
+    __slots__ = ("at", "clock", "is_patient")
+
+    def __init__(self, seconds: float, clock: Clock, *, is_patient: bool = True) -> None:
         self.clock: Final = clock
         self.at: Final = clock.monotonic() + seconds
+        self.is_patient: Final = is_patient
 
     def remaining(self) -> float:
         """Seconds left; 0 when it has passed."""
         return max(0.0, self.at - self.clock.monotonic())
+
+    def impatient(self, seconds: float) -> Deadline:
+        """One for a single attempt of at most `seconds`, and not later than this one."""
+        return Deadline(min(seconds, self.remaining()), self.clock, is_patient=False)

@@ -7,8 +7,10 @@ lets the next one try.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,14 +19,15 @@ from pathlib import Path
 from git_credential_relay.config import Config, SecretSource
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, Forge
-from git_credential_relay.errors import SourceError
+from git_credential_relay.env_file import read_text
+from git_credential_relay.errors import ConfigError, SourceError
 from git_credential_relay.relay.client.payloads import DEFAULT_HOST
 from git_credential_relay.relay.deadline import Deadline
 from git_credential_relay.secret import Secret, printable, token_sha256
 from git_credential_relay.settings import SETTINGS
 
 GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN", "GIT_TOKEN", "GITHUB_CLI_PAT")
-GH_SECONDS = 5.0
+GH_SECONDS = 2.0  # it takes 40 ms, unless it is somebody's script
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Not gh's business; and from its own variables it would answer for any enterprise's host.
 HIDDEN_FROM_GH = (
@@ -35,12 +38,23 @@ HIDDEN_FROM_GH = (
 
 
 class LocalSources:
-    """The local sources by name. `username` is whom the asker wants to be, where it said so."""
+    """The local sources by name.
 
-    def __init__(self, config: Config, deadline: Deadline, username: str | None = None) -> None:
+    `username` is whom the asker wants to be, where it said so; `refused_sha256` the hash of a
+    token that the forge has just refused.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        deadline: Deadline,
+        username: str | None = None,
+        refused_sha256: str | None = None,
+    ) -> None:
         self._config = config
         self._deadline = deadline
         self._username = username
+        self._refused_sha256 = refused_sha256
         self._sources: dict[str, Callable[[str, Forge], Credential]] = {
             **dict.fromkeys((*GITHUB_VARIABLES, "GITLAB_TOKEN"), self._from_variable),
             "FORGE_TOKEN": self._from_forge_variable,
@@ -63,7 +77,10 @@ class LocalSources:
 
         Raises SourceError, or ConfigError for a secret file that cannot be read.
         """
-        return self._sources[name](name, forge)
+        credential = self._sources[name](name, forge)
+        if credential.token_sha256 == self._refused_sha256:
+            raise SourceError("was refused by the forge", code="refused")
+        return credential
 
     def _from_variable(self, name: str, forge: Forge) -> Credential:
         return _credential(name, forge.username, _read(self._config.secret(name)))
@@ -98,12 +115,13 @@ class LocalSources:
 
         problem = SourceError("no file", code="no-file")
         for path in _hosts_yml_paths(self._config):
-            try:
-                # Texts, lists and maps alone: a date elsewhere in the file must not matter.
-                hosts = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
-            except FileNotFoundError:
+            if not path.exists():
                 continue
-            except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            try:
+                text = read_text(str(path), name)
+                # Texts, lists and maps alone: a date elsewhere in the file must not matter.
+                hosts = yaml.load(text, yaml.BaseLoader)  # noqa: S506
+            except (ConfigError, ValueError, RecursionError, yaml.YAMLError) as error:
                 problem = SourceError(
                     f"cannot be read: {type(error).__name__}", code="unreadable-file"
                 )
@@ -128,24 +146,39 @@ class LocalSources:
         if seconds < 0.1:
             raise SourceError("no time left", code="deadline-exceeded")
         try:
-            done = subprocess.run(
-                [gh, "auth", "token", "--hostname", forge.host],
-                env=environ,
-                cwd="/",  # gh reads the repository it stands in, which is not to be trusted
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
+            status, out, err = _run(
+                [gh, "auth", "token", "--hostname", forge.host], environ, seconds
             )
         except subprocess.TimeoutExpired as error:
             raise SourceError("did not answer in time", code="gh-timeout") from error
         except OSError as error:
             raise SourceError(f"cannot be run: {error.strerror}", code="gh-failed") from error
-        secret = _usable(done.stdout.decode("utf-8", "replace").strip())
-        if done.returncode != 0 or secret is None:
-            said = printable(done.stderr.decode("utf-8", "replace"), 120)
+        secret = _usable(out.decode("utf-8", "replace").strip())
+        if status != 0 or secret is None:
+            said = printable(err.decode("utf-8", "replace"), 120)
             raise SourceError(f"no token{': ' if said else ''}{said}", code="no-token")
         return _credential(name, forge.username, secret)
+
+
+def _run(command: list[str], environ: dict[str, str], seconds: float) -> tuple[int, bytes, bytes]:
+    """Exit code, output and error output of a command that is gone, with all it started, after
+    `seconds`. Raises subprocess.TimeoutExpired, OSError."""
+    with subprocess.Popen(
+        command,
+        env=environ,
+        cwd="/",  # gh reads the repository it stands in, which is not to be trusted
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, out, err
 
 
 def _read(source: SecretSource) -> Secret:

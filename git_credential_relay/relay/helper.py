@@ -10,7 +10,13 @@ from __future__ import annotations
 from git_credential_relay.credential.credential import answer, capabilities
 from git_credential_relay.credential.forge import find_target
 from git_credential_relay.credential.request import parse_request
-from git_credential_relay.errors import NOT_SERVED, NoCredentialError, ProtocolError, SourceError
+from git_credential_relay.errors import (
+    NOT_SERVED,
+    NoCredentialError,
+    ProtocolError,
+    RelayError,
+    SourceError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
     from git_credential_relay.credential.request import Request
     from git_credential_relay.relay.acquire import Acquirer
 
-OPERATIONS = ("get", "store", "erase", "capability")
 # Git's requests are a few hundred bytes; 401 answers with many wwwauth[] some thousand.
 MAX_REQUEST = 256 * 1024
 
@@ -56,7 +61,7 @@ def run(
         return
     try:
         credential = _get(target, request, acquirer(configured))
-    except NoCredentialError:
+    except RelayError:
         if configured.fail_closed:
             write(b"quit=1\n\n")
         raise
@@ -72,7 +77,8 @@ def _get(target: Target, request: Request, acquirer: Acquirer) -> Credential | N
         if not target.forge.is_named and _nobody_serves(error):
             return None
         raise
-    if request.username and request.username != credential.username:
+    is_first = request.refused_sha256 is None  # later the user name is the one we gave
+    if is_first and request.username and request.username != credential.username:
         return None  # somebody else's credential is asked for
     return credential
 

@@ -47,9 +47,9 @@ TOKEN = Credential(
 )
 UNKNOWN_EXPIRY = Credential("dév bot", Secret("t" * 8192), token_sha256="b3RoZXI=", fetched_at=1.5)
 PASSING = Failure.of(
-    UnavailableError("down: a=b", code="SOME", hint="wait ü", details='{"a": 1}'), 7.25
+    UnavailableError("down: a=b", code="SOME", hint="wait ü", details='{"a": 1}'), "mark=", 7.25
 )
-REFUSED = Failure.of(DeniedError("no"), 1_800_000_000.5)
+REFUSED = Failure.of(DeniedError("no"), "", 1_800_000_000.5)
 ENTRIES = {
     "nothing": Entry(),
     "token": Entry(TOKEN),

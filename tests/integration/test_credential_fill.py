@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -80,7 +83,9 @@ def test_second_fill_is_served_from_the_cache(api, agent):
         ),
         pytest.param(refuses(401), "unauthenticated", "check WORKSPACE_ID", id="401-without-words"),
         pytest.param(refuses(403), "denied", "ask whoever runs", id="403-without-words"),
-        pytest.param(refuses(404), "not-found", "check CLOUD_API_URL", id="404-without-words"),
+        pytest.param(
+            refuses(404), "not-found", "check the repository's name", id="404-without-words"
+        ),
         pytest.param(
             refuses(500, error="gone", code="NANGO_CONNECTION_EXPIRED", hint="connect again"),
             "NANGO_CONNECTION_EXPIRED",
@@ -117,12 +122,14 @@ def test_refusal_without_a_trace_fits_four_lines(api, agent):
 
 
 def test_remembered_refusal_asks_nobody_and_says_the_same(api, agent):
-    """Half a minute long a refusal answers by itself, in the same words."""
+    """Half a minute long a refusal answers by itself, in the same words, and says for how long."""
     api.script(refuses(403, code="REPO_DENIED", hint="ask Ada"))
     first, second = agent.get(), agent.get()
 
     assert len(api.requests) == 1
-    assert second.stderr == first.stderr
+    memory = re.compile(r" \(remembered; the API is asked again in (29|30) s\)")
+    assert len(memory.findall(second.stderr)) == 2
+    assert memory.sub("", second.stderr) == first.stderr
     assert second.exit_code == first.exit_code
 
 
@@ -344,3 +351,32 @@ def test_erase_of_another_token_keeps_ours(api, agent):
     assert erased.is_silent_success
     assert agent.get().password == "tok-1"
     assert len(api.requests) == 1
+
+
+def test_an_answer_is_one_write(api, agent):
+    """Git never sees half an answer: a pipe that keeps writes apart holds exactly one."""
+    api.script(issues("tok-1"))
+    reader, writer = os.pipe2(os.O_DIRECT)
+    command = [agent.launcher, "get"]
+    subprocess.run(command, input=ask(), stdout=writer, env=agent.environ, check=True)
+    os.close(writer)
+    packets = []
+    while packet := os.read(reader, 65536):
+        packets.append(packet)
+    os.close(reader)
+
+    assert len(packets) == 1
+    assert packets[0].endswith(b"\n\n")
+
+
+def test_no_core_dump_holds_the_secret(api, agent, tmp_path):
+    """A crash must not leave the process's memory in the work tree: the limit is inherited by
+    the gh that we start, which tells it."""
+    gh = tmp_path / "gh"
+    gh.write_text("#!/bin/sh\necho gho_limit_$(ulimit -c)\n")
+    gh.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "GIT_CREDENTIAL_RELAY_FALLBACK": "gh"}
+    api.script(refuses(403))
+    result = agent.get(environ=environ)
+
+    assert result.password == "gho_limit_0"

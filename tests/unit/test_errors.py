@@ -115,7 +115,7 @@ BAD_FILE = ConfigError("cannot read /x")
         pytest.param([ABSENT], ABSENT, id="the only one"),
         pytest.param([DENIED, NOT_SET, BAD_FILE], DENIED, id="the API's"),
         pytest.param([NOT_SET, BAD_FILE, ABSENT], BAD_FILE, id="a source that really failed"),
-        pytest.param([NOT_SET, ABSENT], NOT_SET, id="the first where none really failed"),
+        pytest.param([NOT_SET, ABSENT], ABSENT, id="what is missing to ask the API"),
         pytest.param(
             [ConfigError("x", code="not-configured"), DOWN], DOWN, id="what is not set up"
         ),
@@ -182,3 +182,10 @@ def test_no_credential_speaks_for_its_cause(tried, expected):
 
     assert tuple(getattr(error, name) for name in names) == expected
     assert error.tried == named
+
+
+def test_what_is_final_has_no_temporary_exit_code():
+    """A permanent code inside a 5xx must not make a script try again."""
+    error = UnavailableError("connect anew", code="NANGO_CONNECTION_EXPIRED", retryable=False)
+
+    assert error.exit_code == 1

@@ -40,3 +40,12 @@ def test_a_trace_that_is_off_does_nothing():
     trace("step", fact=Expensive())
 
     assert not trace.is_on
+
+
+def test_a_trace_that_nobody_reads_costs_nothing():
+    """A closed stderr does not turn an answer into a failure."""
+
+    def closed(text):
+        raise BrokenPipeError
+
+    Trace(closed)("step")

@@ -28,7 +28,10 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 class Key:
-    """Who asks whom for what: API, workspace, forge, repository, use. Equality only."""
+    """Who asks whom for what: API, workspace, forge, repository, use. Equality only.
+
+    `api` is the API with everything that decides what of its answer is used.
+    """
 
     __slots__ = ("fields",)
 
@@ -36,11 +39,11 @@ class Key:
         self.fields: Final = fields
 
     @classmethod
-    def of(cls, api_url: str, workspace_id: str, target: Target) -> Key:
+    def of(cls, api: str, workspace_id: str, target: Target) -> Key:
         """The key of `target` for one workspace of one API."""
         return cls(
             [
-                ("api", api_url),
+                ("api", api),
                 ("workspace", workspace_id),
                 ("forge", target.forge.url),
                 ("path", target.repository or ""),
@@ -67,9 +70,12 @@ class Key:
 
 
 class Failure:
-    """An API failure that answers for a while, so that fifty askers do not each wait for it."""
+    """An API failure that answers for a while, so that fifty askers do not each wait for it.
 
-    __slots__ = ("code", "details", "exit_code", "hint", "message", "retryable", "until")
+    `mark` tells with which workspace secret it was met, `until` when the API is asked again.
+    """
+
+    __slots__ = ("code", "details", "exit_code", "hint", "mark", "message", "retryable", "until")
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Failure:
         details: str | None,
         retryable: bool,
         exit_code: int,
+        mark: str,
         until: float,
     ) -> None:
         self.code: Final = code
@@ -87,12 +94,16 @@ class Failure:
         self.details: Final = details
         self.retryable: Final = retryable
         self.exit_code: Final = exit_code
+        self.mark: Final = mark
         self.until: Final = until
 
     @classmethod
-    def of(cls, error: RelayError, now: float) -> Failure:
-        """What to remember of `error`: short for a passing trouble, longer for a refusal."""
+    def of(cls, error: RelayError, mark: str, now: float) -> Failure:
+        """What to remember of `error`: short for a passing trouble, longer for a refusal, and
+        as long as the server asked to be left alone."""
         seconds = TRANSIENT_SECONDS if error.retryable else REFUSED_SECONDS
+        if error.retry_after:
+            seconds = min(max(seconds, error.retry_after), REFUSED_SECONDS)
         return cls(
             error.code,
             error.message,
@@ -100,21 +111,24 @@ class Failure:
             error.details,
             error.retryable,
             error.exit_code,
+            mark,
             now + seconds,
         )
 
-    def is_current(self, now: float) -> bool:
-        """Whether it still answers; a clock set back does not make it last."""
-        return now < self.until <= now + REFUSED_SECONDS
+    def answers(self, mark: str, now: float) -> bool:
+        """Whether it still answers; another secret or a clock set back ends it."""
+        return self.mark == mark and now < self.until <= now + REFUSED_SECONDS
 
-    def error(self) -> RelayError:
-        """The remembered error, to be raised again."""
+    def error(self, now: float) -> RelayError:
+        """The remembered error, to be raised again; it says that it is a memory."""
+        seconds = max(1, round(self.until - now))
         error = RelayError(
-            self.message,
+            f"{self.message} (remembered; the API is asked again in {seconds} s)",
             code=self.code,
             hint=self.hint,
             details=self.details,
             retryable=self.retryable,
+            retry_after=seconds if self.retryable else None,
         )
         error.exit_code = self.exit_code
         return error
@@ -159,6 +173,7 @@ def dump(key: Key, entry: Entry) -> bytes:
             ("failure_details", failure.details or ""),
             ("failure_retryable", "1" if failure.retryable else ""),
             ("failure_exit_code", str(failure.exit_code)),
+            ("failure_mark", failure.mark),
             ("failure_until", repr(failure.until)),
         ]
     return serialize(fields)
@@ -213,5 +228,6 @@ def _load_failure(pairs: list[tuple[str, str]]) -> Failure | None:
         fields["failure_details"] or None,
         bool(fields["failure_retryable"]),
         int(fields["failure_exit_code"]),
+        fields["failure_mark"],
         float(fields["failure_until"]),
     )

@@ -27,5 +27,8 @@ class Cache(Protocol):
         Gives False when it could not be had: the caller then works alone and writes nothing.
         """
 
+    def discard(self, key: Key) -> None:
+        """Drop what is kept for `key`, also without its lock. Never raises."""
+
     def list_keys(self) -> list[Key]:
         """The keys of all entries, where the cache can list them."""

@@ -30,6 +30,10 @@ class MemoryCache:
         except ProtocolError as error:
             raise CacheError(f"the entry cannot be kept: {error}") from error
 
+    def discard(self, key: Key) -> None:
+        """Drop what is kept for `key`."""
+        self._entries.pop(key.name(), None)
+
     def list_keys(self) -> list[Key]:
         """The keys of all entries."""
         return [key for data in self._entries.values() if (key := load_key(data))]

@@ -72,7 +72,7 @@ class TmpfsCache:
                 dir_fd=directory,
             )
             try:
-                _check(os.fstat(fd), stat.S_ISREG)
+                _make_private(fd)
                 data = dump(key, entry)
                 if os.write(fd, data) != len(data):
                     raise CacheError("the cache's file system is full")
@@ -81,6 +81,19 @@ class TmpfsCache:
             os.rename(name + ".new", name, src_dir_fd=directory, dst_dir_fd=directory)
         except (OSError, ProtocolError) as error:
             raise CacheError(f"the cache cannot be written: {error}") from error
+        finally:
+            os.close(directory)
+
+    def discard(self, key: Key) -> None:
+        """Drop what is kept for `key`."""
+        try:
+            directory = self._open_directory(create=False)
+        except CacheError:
+            return
+        try:
+            os.unlink(key.name(), dir_fd=directory)
+        except OSError:
+            pass
         finally:
             os.close(directory)
 
@@ -119,8 +132,8 @@ class TmpfsCache:
                 dir_fd=directory,
             )
             try:
-                _check(os.fstat(fd), stat.S_ISREG)
-            except CacheError:
+                _make_private(fd)
+            except BaseException:
                 os.close(fd)
                 raise
             return fd
@@ -222,8 +235,17 @@ def _make_directory(path: str, *, parents: bool) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
         os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)  # whatever the umask
     except FileExistsError:
         return  # somebody was faster; whose it is gets checked when it is opened
+
+
+def _make_private(fd: int) -> None:
+    """Refuse a file that is not ours alone; undo what an odd umask made of a new one."""
+    info = os.fstat(fd)
+    _check(info, stat.S_ISREG)
+    if stat.S_IMODE(info.st_mode) != 0o600:
+        os.fchmod(fd, 0o600)
 
 
 def _read_file(directory: int, name: str) -> bytes:

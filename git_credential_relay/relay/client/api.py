@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 from git_credential_relay.config import Config
@@ -14,7 +13,7 @@ from git_credential_relay.errors import (
     MalformedResponseError,
     RelayError,
 )
-from git_credential_relay.relay.client.classify import Fail, Retry, classify, error_body
+from git_credential_relay.relay.client.classify import Fail, Retry, classify, error_body, server_now
 from git_credential_relay.relay.client.http import Http, bearer
 from git_credential_relay.relay.client.outcome import Answered, Outcome
 from git_credential_relay.relay.client.payloads import parse_issued
@@ -74,6 +73,8 @@ class RelayClient:
         verdict = attempt()
         if not isinstance(verdict, Retry):
             return verdict
+        if not deadline.is_patient:
+            raise verdict.error
         from git_credential_relay.relay.client.retry import keep_trying
 
         def on_wait(number: int, seconds: float) -> None:
@@ -143,10 +144,7 @@ def clock_skew(headers: dict[str, str], now: float) -> float:
 
     Expiries come by its clock and git compares them with ours.
     """
-    try:
-        skew = parsedate_to_datetime(headers["date"]).timestamp() - now
-    except (KeyError, ValueError, OverflowError):
-        return 0.0
+    skew = server_now(headers, now) - now
     return skew if abs(skew) > NOTABLE_SKEW else 0.0
 
 

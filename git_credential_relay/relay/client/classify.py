@@ -106,7 +106,7 @@ _HINTS = {
     400: "check WORKSPACE_ID and the API's version",
     401: "check WORKSPACE_ID and WORKSPACE_TOKEN; the workspace may need to be provisioned anew",
     403: "ask whoever runs the relay API to grant this workspace the repository",
-    404: "check CLOUD_API_URL and WORKSPACE_ID",
+    404: "check the repository's name, CLOUD_API_URL and WORKSPACE_ID",
 }
 _TROUBLES = {
     Trouble.DNS: ("dns-failed", "the relay API's host name cannot be resolved"),
@@ -122,8 +122,9 @@ def _classify_broken(outcome: Broken) -> Retry | Fail:
     if outcome.trouble is Trouble.TLS:
         return Fail(
             TlsError(
-                f"the relay API's certificate was not accepted: {detail}",
-                hint="set GIT_CREDENTIAL_RELAY_CA_FILE where a company's own authority signs it",
+                f"no trusted TLS connection to the relay API: {detail}",
+                hint="set GIT_CREDENTIAL_RELAY_CA_FILE where a company's own authority signs;"
+                " check that the port speaks https",
             )
         )
     code, words = _TROUBLES[outcome.trouble]
@@ -156,7 +157,7 @@ def _retry_after(headers: dict[str, str], now: float) -> float | None:
         return float(text[:12])
     if text:
         try:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+            return max(0.0, parsedate_to_datetime(text).timestamp() - server_now(headers, now))
         except (ValueError, OverflowError):
             return None
     reset = headers.get("x-ratelimit-reset", "").strip()
@@ -165,3 +166,11 @@ def _retry_after(headers: dict[str, str], now: float) -> float | None:
     ):
         return max(0.0, float(reset[:12]) - now)
     return None
+
+
+def server_now(headers: dict[str, str], now: float) -> float:
+    """The server's own time, by which it dates; ours where it does not say."""
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return now

@@ -76,11 +76,14 @@ class Http:
         # and then heeds the library's timeouts, and git waits for a helper for ever.
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         limit = min(seconds, CONNECT_SECONDS + READ_SECONDS)
-        threading.Thread(target=lambda: outcomes.put(_attempt(stream)), daemon=True).start()
+        try:
+            threading.Thread(target=lambda: outcomes.put(_attempt(stream)), daemon=True).start()
+        except RuntimeError as error:  # a container's limit of processes
+            return Broken(Trouble.CONNECT, str(error))
         try:
             return outcomes.get(timeout=limit)
         except queue.Empty:
-            return Broken(Trouble.TIMEOUT, f"nothing complete within {limit:.1f} s")
+            return Broken(Trouble.TIMEOUT, "")
 
 
 def bearer(secret: Secret) -> dict[str, str]:

@@ -58,7 +58,9 @@ def parse_issued(answer: Answered, forge: Forge, fields: Sequence[str]) -> Issue
         raise MalformedResponseError(
             "the relay API answered without a token" + (f": {said}" if said else ""),
             code="no-token-in-answer",
-            hint="ask whoever runs the relay API; its answer was HTTP 200",
+            hint=text_field(data, "hint")
+            or f"ask whoever runs the relay API; its answer was HTTP {answer.status}",
+            details=text_field(data, "details"),
         )
     return Issued(token, _username(data, forge), _expiry(data.get("expiresAt")))
 

@@ -17,6 +17,7 @@ from git_credential_relay.relay.deadline import Deadline
 
 FIRST_WAIT = 2.0  # seconds; then 4 and 8
 ATTEMPTS = 4
+SHORTEST_WAIT = 1.0  # also where the server says 0
 # An attempt with less time than this cannot get an answer from a server that is in trouble.
 SHORTEST_ATTEMPT = 0.5
 
@@ -50,7 +51,9 @@ def keep_trying(
 
     def wait(state: RetryCallState) -> float:
         verdict = _verdict(state)
-        return verdict.after if verdict.after is not None else backoff(state.attempt_number)
+        if verdict.after is None:
+            return backoff(state.attempt_number)
+        return max(verdict.after, SHORTEST_WAIT)
 
     def stop(state: RetryCallState) -> bool:
         room = deadline.remaining() - SHORTEST_ATTEMPT

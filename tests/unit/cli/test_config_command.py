@@ -82,3 +82,13 @@ def test_values_show_no_password_and_steer_no_terminal(capsys, monkeypatch):
         "HTTPS_PROXY=http://********@proxy:3128  # HTTPS_PROXY in the environment"
     )
     assert shown["NO_PROXY"] == "NO_PROXY=a [2J b  # NO_PROXY in the environment"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["user:canary@proxy:3128", "http://user:can@ary@proxy:3128", "http://u:can/ary@proxy"]
+)
+def test_no_form_of_a_proxy_password_is_shown(capsys, monkeypatch, proxy):
+    """A password is masked however wrongly the proxy's address is written."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+    assert "ary" not in lines(capsys)["HTTPS_PROXY"]

@@ -79,9 +79,7 @@ def test_version():
     )
 
 
-@pytest.mark.parametrize(
-    "arguments", [["approve"], ["get2"], ["list", "--all"], ["--deadline", "5", "renew"]]
-)
+@pytest.mark.parametrize("arguments", [["approve"], ["get2"], ["--deadline", "5", "renew"]])
 def test_operation_of_a_later_git_is_silence(arguments):
     """A word we do not know, called as git calls a helper, is answered by nothing at all."""
     done = run_program(*arguments, stdin="protocol=https\nhost=github.com\n\n")
@@ -224,3 +222,11 @@ def test_reader_that_has_gone_gets_no_traceback(arguments):
         os.close(writer)
 
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_mistyped_command_with_arguments_is_an_error():
+    """Git calls a helper with one word; anything else was typed by somebody who must know."""
+    done = run_program("tokn", "--repo", "a/b")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("git-credential-relay: error: No such command 'tokn'")

@@ -254,3 +254,17 @@ def test_repository_is_always_a_plain_path(forge, path):
     assert not {"", ".", ".."}.intersection(segments)
     assert len(segments) == 2 or (len(segments) > 2 and forge.kind == GITLAB)
     assert path.strip("/").removesuffix(".git") == "/".join(filter(None, [forge.root, repository]))
+
+
+def test_without_a_path_two_forges_on_one_host_are_nobody():
+    """Only the path tells which of them is meant, and a missing field never matches."""
+    gitlab = Forge(GITLAB, "https", "git.corp", "gitlab")
+    forgejo = Forge(FORGEJO, "https", "git.corp", "forge")
+
+    assert find_target([gitlab, forgejo], "https", "git.corp", None) is None
+    target = find_target([gitlab, forgejo], "https", "git.corp", "forge/o/r.git")
+    assert target is not None
+    assert (target.forge.kind, target.repository) == (FORGEJO, "o/r")
+    again = find_target([gitlab, gitlab], "https", "git.corp", None)
+    assert again is not None
+    assert again.forge is gitlab

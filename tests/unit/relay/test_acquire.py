@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
 from git_credential_relay.errors import (
     CacheError,
@@ -20,12 +19,10 @@ from git_credential_relay.errors import (
     TransportError,
     UnavailableError,
 )
-from git_credential_relay.relay.acquire import Acquirer
 from git_credential_relay.relay.cache.entry import Entry
 from git_credential_relay.relay.cache.memory import MemoryCache
-from git_credential_relay.relay.cache.tmpfs import TmpfsCache
 from git_credential_relay.relay.client.api import RelayClient
-from git_credential_relay.secret import Secret, token_sha256
+from git_credential_relay.secret import Secret
 from git_credential_relay.trace import Trace
 from tests.fakes.configs import (
     CODEBERG,
@@ -36,103 +33,11 @@ from tests.fakes.configs import (
     api_config,
     make_config,
 )
-from tests.fakes.fake_clock import START, FakeClock
+from tests.fakes.counting_api import HOUR, code_of, down, refusal, sha
+from tests.fakes.fake_clock import START
 
-HOUR = 3600
 OTHER_REPOSITORY = Target(GITHUB_COM, "octo/fork")
 FOR_API = Target(GITHUB_COM, "octo/spoon", "api")
-
-
-class Api:
-    """A relay API as a plain function that counts: it mints `token-1`, `token-2` …
-
-    `life` is how many seconds they live (None: it does not say), `error` what it raises
-    instead, `seconds` how long it takes, and `always` a token it gives every time.
-    """
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.life: int | None = HOUR
-        self.error: RelayError | None = None
-        self.seconds = 0.0
-        self.always: str | None = None
-        self.refused: list[str | None] = []
-        self.budgets: list[float] = []
-        self.targets: list[str] = []
-
-    @property
-    def count(self) -> int:
-        """How often it was asked."""
-        return len(self.targets)
-
-    def fetch(self, target, deadline, refused_sha256=None) -> Credential:
-        self.targets.append(f"{target} {target.use}")
-        self.budgets.append(deadline.remaining())
-        self.refused.append(refused_sha256)
-        self.clock.advance(self.seconds)
-        if self.error is not None:
-            raise self.error
-        token = Secret(self.always or f"token-{self.count}")
-        expires_at = None if self.life is None else int(self.clock.now) + self.life
-        return Credential(
-            "x-access-token",
-            token,
-            token_sha256=token_sha256(token),
-            fetched_at=self.clock.now,
-            expires_at=expires_at,
-        )
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def api(clock) -> Api:
-    return Api(clock)
-
-
-@pytest.fixture(params=["memory", "tmpfs"])
-def cache(request, tmp_path):
-    if request.param == "memory":
-        return MemoryCache()
-    return TmpfsCache([f"{tmp_path}/cache"], is_explicit=True)
-
-
-@pytest.fixture
-def acquirer(api, cache, clock):
-    """A function that makes an acquirer as another process with the same cache would."""
-
-    def make(config=None, kept=cache) -> Acquirer:
-        no_fallback = {"GIT_CREDENTIAL_RELAY_FALLBACK": "off"}
-        return Acquirer(config or api_config(**no_fallback), kept, api.fetch, clock.clock, Trace())
-
-    return make
-
-
-@pytest.fixture
-def get(acquirer):
-    """The token that one `get` of a new process gives."""
-
-    def ask(target=REPOSITORY, refused=None, config=None):
-        return acquirer(config).acquire(target, refused).password.reveal()
-
-    return ask
-
-
-def code_of(get, *arguments):
-    with pytest.raises(NoCredentialError) as caught:
-        get(*arguments)
-    return caught.value.code
-
-
-def sha(token: str) -> str:
-    return token_sha256(Secret(token))
-
-
-down = UnavailableError("in trouble")
-refusal = DeniedError("no", code="NOT_GRANTED", hint="ask")
 
 
 def test_a_cached_token_is_served_without_asking(get, api, clock):
@@ -302,16 +207,21 @@ def test_a_failure_answers_for_a_while(get, api, clock, error, seconds):
 
 
 def test_a_remembered_failure_says_the_same(acquirer, api):
-    """Message, hint, details, exit code and advice are those of the first time."""
+    """Code, hint, details, exit code and advice are those of the first time; the message too,
+    but it says that it is a memory and when the API is asked again."""
     api.error = DeniedError("no", code="C", hint="ask", details="why")
     said = []
     for _ in range(2):
         with pytest.raises(NoCredentialError) as caught:
             acquirer().acquire(REPOSITORY)
         e = caught.value
-        said.append((e.message, e.code, e.hint, e.details, e.exit_code, e.retryable))
+        said.append((e.code, e.hint, e.details, e.exit_code, e.retryable))
 
     assert said[1] == said[0]
+    assert caught.value.message == (
+        "no credential for https://github.com/octo/spoon: no"
+        " (remembered; the API is asked again in 30 s)"
+    )
     assert api.count == 1
 
 
@@ -404,11 +314,20 @@ def test_a_token_the_api_takes_back_is_dropped(get, api, clock):
 def test_nobody_waits_long_for_an_api_that_is_down(get, api, clock):
     """With a living token in hand there is time for one attempt; without one, for all of it."""
     get()
-    clock.advance(HOUR - 60)
+    clock.advance(HOUR - 300)
     get()
 
     assert api.budgets[0] == 20.0
-    assert 1.0 <= api.budgets[1] <= 2.4
+    assert api.budgets[1] == 8.0
+
+
+def test_a_token_about_to_die_is_worth_waiting_for(get, api, clock):
+    """With less than a minute left the API gets all the time there is."""
+    get()
+    clock.advance(HOUR - 30)
+    get()
+
+    assert api.budgets == [20.0, 20.0]
 
 
 def test_one_attempt_and_no_second_with_a_living_token(httpserver, api, clock, get):
@@ -420,7 +339,7 @@ def test_one_attempt_and_no_second_with_a_living_token(httpserver, api, clock, g
         target = Target(GITHUB_COM, f"octo/{number}")
         clock.now = START
         get(target, config=config)
-        clock.advance(HOUR - 60)
+        clock.advance(HOUR - 300)
         client = RelayClient(config, lambda: Secret("s"), clock.clock, Trace())
         minting, api.fetch = api.fetch, client.fetch
         httpserver.clear_log()

@@ -468,3 +468,20 @@ def test_an_earlier_holders_deadline_does_not_count_for_a_later_one(cache, holde
 
     assert not held
     assert took == pytest.approx(1.4, abs=0.2)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_an_odd_umask_neither_opens_nor_breaks_the_cache(tmp_path, umask):
+    """Whatever modes the process gives its new files, ours are 0700 and 0600."""
+    before = os.umask(umask)
+    try:
+        cache = TmpfsCache([f"{tmp_path}/cache"], is_explicit=True)
+        with cache.lock(KEY, Deadline(1.0, Clock())) as is_held:
+            cache.write(KEY, Entry(TOKEN))
+    finally:
+        os.umask(before)
+
+    assert is_held
+    assert facts(cache.read(KEY)) == KEPT
+    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "cache").iterdir()} == {0o600}

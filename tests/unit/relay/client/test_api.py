@@ -236,7 +236,7 @@ def test_a_refusal_is_asked_once(cloud, clock, fetch, status):
     ("headers", "waited"),
     [
         ({"Retry-After": "3"}, [3.0]),
-        ({"Retry-After": "0"}, [0.0]),
+        ({"Retry-After": "0"}, [1.0]),
         ({"Retry-After": "60"}, None),
         ({"X-RateLimit-Reset": "+3", "X-RateLimit-Remaining": "0"}, [3.0]),
     ],

@@ -94,7 +94,7 @@ def test_status_decides(statuses, expected, body):
         (
             404,
             "the relay API does not know this (HTTP 404)",
-            "check CLOUD_API_URL and WORKSPACE_ID",
+            "check the repository's name, CLOUD_API_URL and WORKSPACE_ID",
         ),
         (418, "the relay API answered HTTP 418", None),
         (422, "the relay API could not act on the request (HTTP 422)", None),

@@ -75,13 +75,21 @@ def test_a_final_error_ends_it_at_once(clock):
     assert api.attempts == 3
 
 
-@pytest.mark.parametrize("after", [0.0, 0.5, 5.0, 19.0])
+@pytest.mark.parametrize("after", [1.0, 1.5, 5.0, 19.0])
 def test_the_servers_own_time_is_waited(clock, after):
     """A Retry-After that fits the deadline replaces our own wait, shorter or longer."""
     api = Api(clock, ["token"])
     result = api.keep_trying(again(after))
 
     assert (result, clock.slept) == ("token", [after])
+
+
+def test_a_server_that_says_at_once_gets_a_second(clock):
+    """A Retry-After of 0 does not turn four attempts into a burst."""
+    api = Api(clock, ["token"])
+    api.keep_trying(again(0.0))
+
+    assert clock.slept == [1.0]
 
 
 @pytest.mark.parametrize("after", [19.6, 20.0, 3600.0, 999_999_999_999.0])
