@@ -216,7 +216,7 @@ def unforeseen(error: BaseException) -> RelayError:
 
 
 # What a source says that was never set up. It explains nothing where another one failed.
-NOT_SET_UP = frozenset({"not-set", "no-file", "not-installed", "not-configured"})
+NOT_SET_UP = frozenset({"not-set", "no-file", "no-token", "not-installed", "not-configured"})
 
 
 def first_cause(tried: list[tuple[str, RelayError]]) -> RelayError:

@@ -43,8 +43,9 @@ def config_command(ctx: click.Context) -> None:
 
 def _trouble(config: Config, setting: Setting) -> str:
     """What is wrong with a secret's file; nothing when it can be read."""
+    source = config.secret(setting.name)
     try:
-        secret = config.secret(setting.name).read()
+        secret = source.read()
     except ConfigError as error:
-        return f"; {error.message}"
+        return f"; {error.message.removeprefix(f'{source.origin}: ')}"
     return "" if secret else "; the file is empty"

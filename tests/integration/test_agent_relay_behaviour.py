@@ -158,7 +158,10 @@ def test_nothing_configured(container):
 
     assert (code, stdout) == (1, "")
     first, *rest = lines(stderr)
-    assert first.startswith("error: no credential for https://github.com: ")
+    assert first == (
+        "error: no credential for https://github.com: unavailable (CLOUD_API_URL not set)"
+        " [not-configured] (hint: set CLOUD_API_URL; trying again before that will not help)"
+    )
     assert rest == [
         "Fallback chain tried:",
         "  1. GH_TOKEN - not set [not-set]",
