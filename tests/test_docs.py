@@ -98,7 +98,11 @@ def test_readme_set_up_runs_as_shown(tmp_path):
     for line in ('python3 -m venv "$venv"\n', '"$venv/bin/pip" install .\n'):
         assert line in script
         script = script.replace(line, "")
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    environ = {
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "GIT_CREDENTIAL_RELAY_CACHE_DIR": str(tmp_path / "cache"),
+    }
 
     done = subprocess.run(
         ["sh", "-eu"], input=script, env=environ, capture_output=True, text=True, check=False
