@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 class Trace:
     """Writes one line per step when it is on; costs one comparison when it is off."""
 
-    __slots__ = ("_write", "is_on")
+    __slots__ = ("_write",)
 
     def __init__(self, write: Callable[[str], object] | None = None) -> None:
-        self.is_on: Final = write is not None
         self._write: Final = write
 
     def __call__(self, step: str, **facts: object) -> None:

@@ -123,3 +123,33 @@ def test_readme_set_up_runs_as_shown(tmp_path):
     assert asked.stdout == ""
     assert asked.stderr.startswith("git-credential-relay: error: no credential for")
     assert "WORKSPACE_TOKEN_FILE" in asked.stderr
+
+
+def test_readme_commands_run_as_shown(tmp_path, httpserver):
+    """The README's examples of `token` work as they stand, for somebody who has set it up."""
+    httpserver.expect_request("/api/git/token").respond_with_json({"token": "ghs_shown"})
+    section = README.split("## Commands")[1].split("## Settings")[0]
+    [block] = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    script = block.replace("$HOME/.local/share/git-credential-relay", sys.prefix)
+    environ = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "CLOUD_API_URL": httpserver.url_for("").rstrip("/"),
+        "WORKSPACE_ID": "my-workspace",
+        "WORKSPACE_TOKEN": "my-secret",
+        "GIT_CREDENTIAL_RELAY_CACHE_DIR": str(tmp_path / "cache"),
+    }
+
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input=script + 'echo "$GH_TOKEN $GITHUB_TOKEN"\n',
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    raw, as_json, exported = done.stdout.splitlines()
+    assert (raw, exported) == ("ghs_shown", "ghs_shown ghs_shown")
+    assert '"repository": "acme/app"' in as_json

@@ -12,7 +12,7 @@ from git_credential_relay.errors import (
     unforeseen,
 )
 from git_credential_relay.relay.cached import CachedApi
-from git_credential_relay.relay.deadline import Clock, Deadline
+from git_credential_relay.relay.deadline import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from git_credential_relay.credential.forge import Target
     from git_credential_relay.relay.cache.interface import Cache
     from git_credential_relay.relay.cached import Fetch
+    from git_credential_relay.relay.deadline import Clock
     from git_credential_relay.secret import Secret
     from git_credential_relay.trace import Trace
 
