@@ -3,6 +3,7 @@
 RelayError
 ├── ConfigError              a flag, variable or file is wrong
 │   └── MissingExtraError    an optional part of this program is not installed
+├── WiringError              what `install` changes cannot be changed, or not changed back
 ├── ProtocolError            git's attribute stream is malformed or smuggles something
 ├── TransportError           DNS, connect, read or proxy trouble on the way to the API
 │   └── TlsError             the API's certificate was not accepted
@@ -86,6 +87,12 @@ class MissingExtraError(ConfigError):
     """An optional part of the program is asked for and not installed."""
 
     code = "missing-extra"
+
+
+class WiringError(RelayError):
+    """The wiring of git and gh cannot be changed, or not be taken back."""
+
+    code = "wiring-failed"
 
 
 class ProtocolError(RelayError):

@@ -1,4 +1,4 @@
-"""argv → one of git's operations, without loading more than it needs, or the click commands.
+"""argv → one of git's operations, the gh shim, or the click commands; each loads only its own.
 
 The only place that ends the process and that writes errors to stderr.
 """
@@ -13,6 +13,7 @@ from git_credential_relay.settings import setting_for_flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from git_credential_relay.config import Config
@@ -22,12 +23,26 @@ EXIT_INTERRUPTED = 130
 
 
 def launch() -> NoReturn:
-    """Run the program and end the process at once: the scripts' entry point.
+    """Run the program: the entry point of `git-credential-relay`."""
+    _end(main())
+
+
+def launch_gh() -> NoReturn:
+    """Run the real gh with a fresh token: the entry point of the `gh` that stands in front."""
+    _end(_guarded(_gh))
+
+
+def launch_gh_credential_relay() -> NoReturn:
+    """Answer agent-relay's protocol for gh: the entry point of `gh-credential-relay`."""
+    _end(_guarded(_gh_credential_relay))
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once.
 
     Taking the interpreter down in good order costs a tenth of a warm `get`, and would wait for
     nothing that matters.
     """
-    code = main()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -38,14 +53,15 @@ def launch() -> NoReturn:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; the exit code is that of errors.py, 0 for what is not ours."""
-    arguments = sys.argv[1:] if argv is None else argv
+    return _guarded(lambda: _program(sys.argv[1:] if argv is None else argv))
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    """The exit code of `run`, whatever happens in it."""
     if sys.__stdin__ is None or sys.__stdout__ is None or sys.__stderr__ is None:
         _replace_closed_streams()
     try:
-        flags, rest = split_flags(arguments)
-        if len(rest) == 1 and rest[0] in OPERATIONS:
-            return _operation(rest[0], flags)
-        return _command(arguments, rest)
+        return run()
     except RelayError as error:
         return report(error)
     except KeyboardInterrupt:
@@ -56,6 +72,27 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - never a traceback: it may hold a token
         return report(unforeseen(error))
+
+
+def _program(arguments: list[str]) -> int:
+    flags, rest = split_flags(arguments)
+    if len(rest) == 1 and rest[0] in OPERATIONS:
+        return _operation(rest[0], flags)
+    return _command(arguments, rest)
+
+
+def _gh() -> int:
+    _forbid_core_dumps()
+    from git_credential_relay.relay.gh import shim
+
+    return shim.run(sys.argv)
+
+
+def _gh_credential_relay() -> int:
+    _forbid_core_dumps()
+    from git_credential_relay.relay.gh import credential_relay
+
+    return credential_relay.run(sys.argv[1:])
 
 
 def report(error: RelayError) -> int:

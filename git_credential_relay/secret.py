@@ -56,7 +56,9 @@ _START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))"
 # What tokens and credentials look like in text. Lengths are open: GitHub's installation tokens
 # have grown to some 520 characters, and a redactor with a fixed length leaks their tail.
 _TOKEN_PATTERNS = (
-    r"(?<=://)\S+(?=@)",
+    # The user of an ssh address is no secret, unless a password follows.
+    r"(?<!ssh://)(?<=://)\S+(?=@)",
+    r"(?<=ssh://)[^\s:@]*:\S+(?=@)",
     _START + r"(?:gh[a-z]_|github_pat_|gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rtr?|soat|wt)-)"
     r"[A-Za-z0-9_.\-]+",
     # GitLab's kinds to come; shorter ones would be names such as glab-cli.

@@ -7,8 +7,13 @@ COMMANDS = {
     "erase": ("operations", "drop a credential that was refused (git calls this)"),
     "capability": ("operations", "say what this helper understands (git calls this)"),
     "token": ("token", "print a fresh token for tools that are not git"),
+    "exec": ("exec", "run a command with the token variables it reads"),
     "config": ("config", "show every setting and where its value comes from"),
     "login": ("login", "keep the workspace's secret in this machine's keyring"),
     "logout": ("login", "forget the workspace's secret"),
+    "install": ("install", "wire git and gh on this machine, or in an image being built"),
+    "uninstall": ("install", "take the wiring away again"),
+    "doctor": ("doctor", "say what works, what does not, and how to mend it"),
+    "completion": ("completion", "print the completion script of a shell"),
     "demo": ("demo", "watch clone and push with tokens that expire in between"),
 }

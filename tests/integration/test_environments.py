@@ -13,7 +13,6 @@ import pytest
 
 from tests.fakes.agent import AgentHome, Result, ask, files_with, readable_python
 from tests.fakes.api import issues
-from tests.fakes.installed import install
 
 NOBODY = 65534
 TOKEN = "tok-environment"
@@ -21,21 +20,6 @@ AS_NOBODY = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
 NEWER_GIT = os.environ.get("NEWER_GIT", "")
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-
-
-@pytest.fixture(scope="session")
-def open_directory():
-    """A directory that every user can enter, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="relay-tests-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(scope="session")
-def executable(open_directory):
-    """The executable of an installed wheel."""
-    return install(open_directory)
 
 
 @pytest.fixture

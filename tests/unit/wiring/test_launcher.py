@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from git_credential_relay.errors import ConfigError
 from git_credential_relay.wiring.launcher import launcher_script
 
 PROGRAM = "from git_credential_relay.main import launch\n\nlaunch()\n"
@@ -75,7 +76,7 @@ def test_shebang_at_the_kernel_limit_is_kept():
 )
 def test_unusable_interpreter_is_refused(interpreter):
     """A relative path or one that cannot stand in a script is refused."""
-    with pytest.raises(ValueError, match="interpreter"):
+    with pytest.raises(ConfigError, match="interpreter"):
         launcher_script(interpreter)
 
 

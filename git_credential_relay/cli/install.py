@@ -1,0 +1,105 @@
+"""`install` and `uninstall`: the wiring of git and gh."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from git_credential_relay.cli.app import configuration
+from git_credential_relay.config import Config, load
+from git_credential_relay.errors import ConfigError
+from git_credential_relay.wiring.change import Plan
+from git_credential_relay.wiring.install import plan_install, plan_uninstall
+from git_credential_relay.wiring.parts import Options, named_forges
+from git_credential_relay.wiring.place import Place, root_place, system_place, user_place
+
+_root = click.option("--root", metavar="DIR", help="a root file system that is being built")
+_global = click.option("--global", "for_user", is_flag=True, help="for yourself alone")
+_dry_run = click.option("--dry-run", is_flag=True, help="only print what would change")
+
+
+@click.command("install")
+@_root
+@_global
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="one more forge: [github=|gitlab=|forgejo=]host or URL; may be repeated",
+)
+@click.option(
+    "--gh/--no-gh", default=None, help="put ours in front of gh, or not; by default if gh is there"
+)
+@click.option("--ssh-to-https", is_flag=True, help="turn git@host: and ssh:// addresses into https")
+@click.option("--identity", metavar="'NAME <MAIL>'", help="the author of commits")
+@click.option("--python", metavar="PATH", help="interpreter of the launchers  [this one]")
+@_dry_run
+@click.pass_context
+def install_command(
+    ctx: click.Context,
+    root: str | None,
+    for_user: bool,
+    hosts: tuple[str, ...],
+    gh: bool | None,
+    ssh_to_https: bool,
+    identity: str | None,
+    python: str | None,
+    dry_run: bool,
+) -> None:
+    """Wire git and gh, so that every process finds them wired, whatever its environment.
+
+    As root it writes the system's git configuration and launchers in /usr/local/bin; with
+    --global your own, and launchers in ~/.local/bin. Prints each change before it is made; run
+    twice, it changes nothing. `uninstall` takes everything back.
+    """
+    config = configuration(ctx)
+    place = _place(root, for_user, config)
+    named = named_forges(",".join(hosts), allow_http=config.allow_http)
+    # What a root file system will be configured for is not what this machine is.
+    known = load({}, files=[]).forges if root else config.forges
+    options = Options(
+        forges=(*known, *named),
+        named=named,
+        python=python or _interpreter(place),
+        gh=gh,
+        ssh_to_https=ssh_to_https,
+        identity=identity,
+    )
+    plan = plan_install(place, options)
+    _carry_out(plan, dry_run)
+    if place.bin not in (config.environ.get("PATH") or "").split(":") and not root:
+        click.echo(f"note: put {place.bin} in front on PATH, or our gh will not be found")
+
+
+@click.command("uninstall")
+@_root
+@_global
+@_dry_run
+@click.pass_context
+def uninstall_command(ctx: click.Context, root: str | None, for_user: bool, dry_run: bool) -> None:
+    """Take back what install changed: each file is again as it was before."""
+    _carry_out(plan_uninstall(_place(root, for_user, configuration(ctx))), dry_run)
+
+
+def _place(root: str | None, for_user: bool, config: Config) -> Place:
+    if root and for_user:
+        raise ConfigError("--root and --global exclude each other", code="usage")
+    path = config.environ.get("PATH")
+    if root:
+        return root_place(root, path)
+    return user_place(config.environ) if for_user else system_place(path)
+
+
+def _interpreter(place: Place) -> str:
+    """The interpreter that runs this, as it is called in the root it is for."""
+    own = sys.executable
+    return own.removeprefix(place.root) if own.startswith(f"{place.root}/") else own
+
+
+def _carry_out(plan: Plan, dry_run: bool) -> None:
+    for line in plan.lines():
+        click.echo(line)
+    if not dry_run:
+        plan.apply()
