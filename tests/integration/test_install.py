@@ -476,3 +476,32 @@ def test_ordinary_users_are_told_what_to_do(open_directory, executable):
     assert done.returncode == 2
     assert "[needs-root]" in done.stderr
     assert "--global" in done.stderr
+
+
+@root_only
+@pytest.mark.parametrize("directory", ["rw", "ro"])
+def test_a_bind_mounted_configuration_is_written_in_place(root, tmp_path, directory):
+    """Nothing can be renamed over a mount, and its directory may be read-only."""
+    (root / "etc" / "gitconfig").write_text("")
+    (tmp_path / "mounted").write_text(FOREIGN)
+    original = (tmp_path / "mounted").stat().st_ino
+    script = f"""
+    set -eu
+    mount --bind {root}/etc {root}/etc
+    mount --bind {tmp_path}/mounted {root}/etc/gitconfig
+    mount -o remount,bind,{directory} {root}/etc
+    "$@" install --root {root} >/dev/null
+    cp {tmp_path}/mounted {tmp_path}/wired
+    "$@" uninstall --root {root} >/dev/null
+    """
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", str(EXECUTABLE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert values(tmp_path / "wired", "credential.https://github.com.helper")[-1] == HELPER
+    assert (tmp_path / "mounted").read_text() == FOREIGN
+    assert (tmp_path / "mounted").stat().st_ino == original
