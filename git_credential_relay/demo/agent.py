@@ -1,16 +1,19 @@
-"""An agent's bare environment: nothing of ours but what the system's git configuration says."""
+"""An agent's bare environment: nothing of ours but what `install` has made of its home."""
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from git_credential_relay.wiring.install import plan_install
+from git_credential_relay.wiring.parts import Options, named_forges
+from git_credential_relay.wiring.place import user_place
+
 _COMMAND_SECONDS = 25
-_SHELL_SPECIAL = re.compile(r"([^\w@%+=:,./-])", re.ASCII)
+_IDENTITY = "Agent <agent@example.com>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,13 @@ class CommandTimeoutError(Exception):
 
 
 class Agent:
-    """Runs real git below `root` with an empty environment and a home of its own.
+    """Runs real git below `root`, wired by `install` for itself, with a home of its own.
 
-    `launcher` is the absolute path of the helper; the machine's git configuration, written here
-    the way an operator would, is the only thing that mentions it.
+    `interpreter` runs the helper. The settings are in a file, which the one variable of ours
+    names: a machine that has a relay of its own must not join in.
     """
 
-    def __init__(self, root: Path, git: str, launcher: Path, settings: RelaySettings) -> None:
+    def __init__(self, root: Path, git: str, interpreter: str, settings: RelaySettings) -> None:
         self._git = git
         self._machine = root / "etc"
         self.home = root / "home"
@@ -60,9 +63,12 @@ class Agent:
         self.results: list[CommandResult] = []
         for directory in (self._machine, self.home, self.work, self.cache_directory.parent):
             directory.mkdir(mode=0o700)
-        relay_env = self._write_relay_env(settings)
-        self.helper = f"{_escape(launcher)} --config {_escape(relay_env)}"
-        self._write_git_configuration(settings.forge_url)
+        place = user_place({"HOME": str(self.home), "PATH": str(Path(git).parent)})
+        self.helper = f"{place.bin}/git-credential-relay"
+        self._relay_env = Path(place.relay_env)
+        self._write_relay_env(settings)
+        forges = named_forges(settings.forge_url, allow_http=False)
+        plan_install(place, Options(forges, forges, interpreter, False, identity=_IDENTITY)).apply()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -70,9 +76,9 @@ class Agent:
         return {
             "PATH": str(Path(self._git).parent),
             "HOME": str(self.home),
-            "GIT_CONFIG_SYSTEM": str(self._machine / "gitconfig"),
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CREDENTIAL_RELAY_CONFIG": str(self._relay_env),
         }
 
     def git(self, *arguments: str, cwd: Path | None = None) -> CommandResult:
@@ -112,46 +118,20 @@ class Agent:
             stderr.decode(errors="replace"),
         )
 
-    def _write_relay_env(self, settings: RelaySettings) -> Path:
+    def _write_relay_env(self, settings: RelaySettings) -> None:
         with open(self.secret_file, "x", opener=_open_private) as stream:
             stream.write(settings.workspace_secret + "\n")
         values = {
             "CLOUD_API_URL": settings.cloud_url,
             "WORKSPACE_ID": settings.workspace_id,
             "WORKSPACE_TOKEN_FILE": str(self.secret_file),
-            "GIT_CREDENTIAL_RELAY_HOSTS": settings.forge_url,
             "GIT_CREDENTIAL_RELAY_MIN_LIFETIME": str(settings.min_lifetime_seconds),
             "GIT_CREDENTIAL_RELAY_CACHE_DIR": str(self.cache_directory),
             "GIT_CREDENTIAL_RELAY_FALLBACK": "off",
         }
-        relay_env = self._machine / "relay.env"
-        relay_env.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-        return relay_env
-
-    def _write_git_configuration(self, forge_url: str) -> None:
-        # An empty helper first: it drops whatever was configured before for this forge.
-        self._configure("--add", f"credential.{forge_url}.helper", "")
-        self._configure("--add", f"credential.{forge_url}.helper", self.helper)
-        self._configure(f"credential.{forge_url}.useHttpPath", "true")
-        # Without it git >= 2.54 repeats a rate-limited request for ever.
-        self._configure("http.maxRetries", "1")
-        self._configure("user.name", "Agent")
-        self._configure("user.email", "agent@example.com")
-
-    def _configure(self, *arguments: str) -> None:
-        file = str(self._machine / "gitconfig")
-        result = self._run((self._git, "config", "--file", file, *arguments), self._machine)
-        if not result.is_ok:
-            raise OSError(f"git config failed: {result.stderr.strip()}")
+        self._relay_env.parent.mkdir(parents=True)
+        self._relay_env.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _escape(path: Path) -> str:
-    """Return the path for the shell that git starts.
-
-    With backslashes and not with quotes: only a value that begins with `/` is a path to git.
-    """
-    return _SHELL_SPECIAL.sub(r"\\\1", str(path))

@@ -13,7 +13,6 @@ from git_credential_relay.demo.backend import find_git
 from git_credential_relay.demo.cloud import DemoCloud, Vend
 from git_credential_relay.demo.forge import ForgeRequest, PlaygroundForge
 from git_credential_relay.demo.timeline import Timeline, short_hash
-from git_credential_relay.wiring.launcher import launcher_script
 
 REPOSITORY = "acme/app"
 FORBIDDEN_REPOSITORY = "acme/payroll"
@@ -66,16 +65,8 @@ def build_world(timeline: Timeline) -> Iterator[World]:
         settings = RelaySettings(
             cloud.url, cloud.workspace_id, cloud.workspace_secret, forge.url, MIN_LIFETIME_SECONDS
         )
-        agent = Agent(root, git, _write_launcher(root), settings)
+        agent = Agent(root, git, sys.executable, settings)
         yield World(root, forge, foreign, cloud, agent, timeline, time.time, time.sleep)
-
-
-def _write_launcher(root: Path) -> Path:
-    launcher = root / "bin" / "git-credential-relay"
-    launcher.parent.mkdir()
-    launcher.write_text(launcher_script(sys.executable))
-    launcher.chmod(0o755)
-    return launcher
 
 
 class _Narrator:
