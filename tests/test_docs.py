@@ -79,7 +79,17 @@ def test_every_error_code_is_documented_and_every_documented_one_exists():
     assert documented == codes_in_source()
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/errors.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        "docs/errors.md",
+        "docs/doctor.md",
+        "docs/images.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ],
+)
 def test_links_between_documents_lead_somewhere(path):
     """Every relative link in a document names a file that exists."""
     document = ROOT / path
@@ -91,7 +101,7 @@ def test_links_between_documents_lead_somewhere(path):
 def test_readme_set_up_runs_as_shown(tmp_path):
     """The README's set-up commands work in order, for a new user with an empty home, and git
     then asks a helper that takes nothing from the work tree."""
-    section = README.split("## Use it")[1].split("## Commands")[0]
+    section = README.split("### On your own machine")[1].split("### ")[0].split("## ")[0]
     blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     # The environment that runs this test stands for the one that the README has made.
     script = "".join(blocks).replace("$HOME/.local/share/git-credential-relay\n", f"{sys.prefix}\n")
@@ -130,10 +140,9 @@ def test_readme_commands_run_as_shown(tmp_path, httpserver):
     httpserver.expect_request("/api/git/token").respond_with_json({"token": "ghs_shown"})
     section = README.split("## Commands")[1].split("## Settings")[0]
     [block] = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    script = block.replace("$HOME/.local/share/git-credential-relay", sys.prefix)
     environ = {
         "HOME": str(tmp_path),
-        "PATH": "/usr/bin:/bin",
+        "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
         "CLOUD_API_URL": httpserver.url_for("").rstrip("/"),
         "WORKSPACE_ID": "my-workspace",
         "WORKSPACE_TOKEN": "my-secret",
@@ -142,7 +151,7 @@ def test_readme_commands_run_as_shown(tmp_path, httpserver):
 
     done = subprocess.run(
         ["sh", "-eu"],
-        input=script + 'echo "$GH_TOKEN $GITHUB_TOKEN"\n',
+        input=block + 'echo "$GH_TOKEN $GITHUB_TOKEN"\n',
         env=environ,
         capture_output=True,
         text=True,

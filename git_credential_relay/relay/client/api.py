@@ -54,7 +54,7 @@ class RelayClient:
         try:
             return self._fetch(target, secret, deadline, refused_sha256)
         except RelayError as error:
-            _mask(error, secret)
+            mask(error, secret)
             raise
 
     def _fetch(
@@ -65,10 +65,10 @@ class RelayClient:
             if not seconds:
                 raise DeadlineExceededError("no time left to ask the relay API")
             started = self._clock.monotonic()
-            outcome = self._send(target, secret, seconds, refused_sha256)
+            outcome = self.send(target, secret, seconds, refused_sha256)
             took = round((self._clock.monotonic() - started) * 1000)
             self._trace("api", target=target, outcome=_summary(outcome), ms=took)
-            return self._judge(outcome, target)
+            return self.judge(outcome, target)
 
         verdict = attempt()
         if not isinstance(verdict, Retry):
@@ -88,9 +88,10 @@ class RelayClient:
             self._http.close()
             self._http = None
 
-    def _send(
-        self, target: Target, secret: Secret, seconds: float, refused_sha256: str | None
+    def send(
+        self, target: Target, secret: Secret, seconds: float, refused_sha256: str | None = None
     ) -> Outcome:
+        """Ask once, within `seconds`: what came of it, before anybody judges it."""
         config = self._config
         api_url = config.api_url or ""
         if self._http is None:
@@ -112,7 +113,8 @@ class RelayClient:
             return self._http.post(url, seconds, headers=headers, json=fields)
         return self._http.get(url, seconds, headers=headers, params=fields)
 
-    def _judge(self, outcome: Outcome, target: Target) -> Credential | Retry:
+    def judge(self, outcome: Outcome, target: Target) -> Credential | Retry:
+        """The credential in an outcome, or that asking again can help; otherwise raises."""
         if not (isinstance(outcome, Answered) and 200 <= outcome.status < 300):
             verdict = classify(outcome, self._clock.now())
             if isinstance(verdict, Fail):
@@ -148,7 +150,7 @@ def clock_skew(headers: dict[str, str], now: float) -> float:
     return skew if abs(skew) > NOTABLE_SKEW else 0.0
 
 
-def _mask(error: RelayError, secret: Secret) -> None:
+def mask(error: RelayError, secret: Secret) -> None:
     """Take `secret` out of what `error` says, before it is told or remembered.
 
     Some servers repeat the secret they refuse, and not always letter by letter.

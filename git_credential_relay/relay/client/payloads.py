@@ -17,7 +17,7 @@ from git_credential_relay.credential.url import normalise_host, split_url
 from git_credential_relay.errors import MalformedResponseError, ProtocolError, WrongHostError
 from git_credential_relay.relay.client.classify import LONGEST_TEXT, refusal, text_field
 from git_credential_relay.relay.client.outcome import Answered
-from git_credential_relay.secret import Secret, printable
+from git_credential_relay.secret import Secret, printable, redact
 
 # A server that does not say which host its token is for speaks of this one alone.
 DEFAULT_HOST = "github.com"
@@ -63,6 +63,40 @@ def parse_issued(answer: Answered, forge: Forge, fields: Sequence[str]) -> Issue
             details=text_field(data, "details"),
         )
     return Issued(token, _username(data, forge), _expiry(data.get("expiresAt")))
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What the API says its token may be used for; None where it does not say."""
+
+    host: str | None
+    repositories: list[str] | None
+    permissions: dict[str, str] | None
+
+
+def parse_granted(answer: Answered) -> Granted:
+    """What an answer says about its token, as safe texts. Fields of other forms count as absent.
+
+    Raises MalformedResponseError for what is no JSON object.
+    """
+    data = _object(answer)
+    inner = data.get("data")
+    if data.get("success") is True and isinstance(inner, dict):
+        data = inner
+    repositories, permissions = data.get("repositories"), data.get("permissions")
+    return Granted(
+        text_field(data, "host"),
+        [_safe(name) for name in repositories if isinstance(name, str)]
+        if isinstance(repositories, list)
+        else None,
+        {_safe(n): _safe(v) for n, v in permissions.items() if isinstance(v, str)}
+        if isinstance(permissions, dict)
+        else None,
+    )
+
+
+def _safe(text: str) -> str:
+    return printable(redact(text), LONGEST_TEXT)
 
 
 def _object(answer: Answered) -> dict[str, object]:

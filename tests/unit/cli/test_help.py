@@ -36,9 +36,14 @@ HELP = [
     ("erase", ["Drop the token in git's request"]),
     ("capability", ["git >= 2.46"]),
     ("token", ["--host", "--repo", "--use [git|api]", "--format [raw|json|env]"]),
+    ("exec", ["git-credential-relay exec -- glab mr list", "--host", "--repo", "127"]),
     ("config", ["where it comes from"]),
     ("login", ["--cloud-api-url", "--workspace-id", "keyring"]),
     ("logout", ["Forget the workspace's secret"]),
+    ("install", ["--root DIR", "--global", "--host HOST", "--dry-run", "--ssh-to-https"]),
+    ("uninstall", ["--root DIR", "--global", "--dry-run"]),
+    ("doctor", ["--json", "--repo URL", "--offline", "--fix"]),
+    ("completion", ["{bash|zsh|fish}"]),
     ("demo", ["loopback"]),
 ]
 
@@ -51,7 +56,7 @@ def test_help_of_each_command_loads(capsys, command, expected, flag):
     out, err = capsys.readouterr()
 
     assert (exit_code, err) == (0, "")
-    assert out.startswith(f"Usage: git-credential-relay {command} [OPTIONS]\n")
+    assert out.startswith(f"Usage: git-credential-relay {command} [OPTIONS]")
     assert [part for part in expected if part not in " ".join(out.split())] == []
 
 

@@ -1,0 +1,1 @@
+"""Named checks that say what works, what does not, and what mends it."""

@@ -1,0 +1,139 @@
+"""Doctor on a machine that `install` has wired, as the users of that machine run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.wired import wired_machine
+
+DOCTOR = "git-credential-relay doctor --json"
+# What the machine's own git and gh lack is no matter of the wiring.
+AGE = {"git-outdated", "gh-outdated"}
+AGENT = 65534
+CLONE = 'git clone --quiet "$1" work; cd work; '
+PUSH = "git push --quiet origin HEAD:refs/heads/x-$$"
+COMMIT = f"echo x >x; git add x; git commit --quiet --message x; {PUSH}; "
+
+
+@pytest.fixture(scope="module")
+def machine(open_directory, executable):
+    """A machine that `install` has wired for the playground forge."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a mount namespace")
+    scratch = Path(tempfile.mkdtemp(dir=open_directory))
+    scratch.chmod(0o755)
+    with wired_machine(executable, scratch) as machine:
+        relay_env = "/run/git-credential-relay/relay.env"
+        machine.run(f"chown {AGENT} {relay_env}; chmod 0600 {relay_env}", uid=0)
+        yield machine
+
+
+def report(machine, script, *, uid=AGENT):
+    """The problems in the last report that a script in a clone prints, and their commands."""
+    # What a shell hands on is not what an agent's container has; a home is.
+    start = "export HOME=$PWD PATH=/usr/local/bin:/usr/bin:/bin; "
+    done = machine.run(start + script, machine.forge.url_of("acme/app"), uid=uid)
+    assert done.stderr == ""
+    data = json.loads(done.stdout.splitlines()[-1])
+    assert machine.cloud.workspace_secret not in done.stdout
+    found = {c["code"]: c for c in data["checks"] if c["status"] in ("warn", "fail")}
+    assert data["ok"] == all(c["status"] != "fail" for c in found.values())
+    return {code: check for code, check in found.items() if code not in AGE}
+
+
+def test_an_ordinary_user_lacks_nothing(machine):
+    """After install, any user's clone is well, and a push is accepted."""
+    assert report(machine, CLONE + COMMIT + DOCTOR) == {}
+
+
+def test_an_empty_environment_is_as_good(machine):
+    """Nor does it need a variable to be told so."""
+    script = CLONE + 'exec env -i /usr/local/bin/git-credential-relay doctor --json --repo "$1"'
+    assert report(machine, script) == {}
+
+
+def test_a_system_file_that_is_not_read(machine):
+    """GIT_CONFIG_NOSYSTEM is the one cause, and taking it away is what mends it."""
+    broken = report(
+        machine, CLONE + "export GIT_CONFIG_NOSYSTEM=1; " + DOCTOR + " --offline || true"
+    )
+    assert set(broken) == {"system-config-ignored"}
+    assert broken["system-config-ignored"]["fix"] == "unset GIT_CONFIG_NOSYSTEM"
+
+    mended = "export GIT_CONFIG_NOSYSTEM=1; unset GIT_CONFIG_NOSYSTEM; "
+    assert report(machine, CLONE + mended + DOCTOR) == {}
+
+
+def test_another_system_file(machine):
+    """GIT_CONFIG_SYSTEM is another."""
+    script = CLONE + "export GIT_CONFIG_SYSTEM=/dev/null; " + DOCTOR + " --offline || true"
+    broken = report(machine, script)
+    assert set(broken) == {"system-config-ignored"}
+    assert broken["system-config-ignored"]["fix"] == "unset GIT_CONFIG_SYSTEM"
+
+
+def test_a_stale_helper_of_gh(machine):
+    """What `gh auth setup-git` left is named with its file; a push fails before and works after
+    the command that doctor gives."""
+    url = machine.forge.url
+    stale = (
+        f"git config --global --add credential.{url}.helper ''; "
+        f"git config --global --add credential.{url}.helper '!/usr/bin/gh auth git-credential'; "
+    )
+    broken = report(machine, CLONE + stale + DOCTOR + " || true")
+    assert set(broken) == {"helper-reset"}
+    found = broken["helper-reset"]
+    assert "!/usr/bin/gh auth git-credential in " in found["message"]
+    assert found["message"].count("/.gitconfig") == 2
+
+    home = found["message"].split(" in ")[1].split("/.gitconfig")[0]
+    assert home.startswith(str(machine.homes))
+    fix = found["fix"].replace(home, '"$HOME"')
+    refused = f"{stale} GIT_TERMINAL_PROMPT=0 {PUSH} 2>/dev/null && exit 9; "
+    assert report(machine, CLONE + refused + f"{fix}; " + COMMIT + DOCTOR) == {}
+
+
+@pytest.mark.parametrize("name", ["store", "cache --timeout=300"])
+def test_a_helper_for_every_host_stays_there_for_the_others(machine, name):
+    """A user's own helper would be told our tokens; the command keeps it for other hosts only."""
+    own = f"git config --global credential.helper '{name}'; "
+    [broken] = report(machine, CLONE + own + DOCTOR + " || true").values()
+    assert broken["code"] in ("plaintext-helper", "helper-behind")
+
+    mend = f"{broken['fix']} >/dev/null; export PATH=$HOME/.local/bin:$PATH; "
+    kept = f"git config --global --get-all credential.helper | grep -qx '{name}'; "
+    assert report(machine, CLONE + own + mend + kept + COMMIT + DOCTOR) == {}
+
+
+def test_a_system_file_that_this_user_may_not_read(machine):
+    """Mode 0600 ends every git command of an ordinary user; doctor still says why."""
+    machine.run("chmod 0600 /etc/gitconfig", uid=0)
+    try:
+        broken = report(machine, DOCTOR + " --offline || true")
+        assert set(broken) == {"config-unreadable"}
+        assert broken["config-unreadable"]["fix"] == "chmod 0644 /etc/gitconfig"
+    finally:
+        machine.run(broken["config-unreadable"]["fix"], uid=0)
+    assert report(machine, CLONE + DOCTOR) == {}
+
+
+def test_a_system_that_is_not_wired(machine, executable):
+    """Without our lines, the command that root is given writes them."""
+    look = "git-credential-relay doctor --json --offline --repo https://github.com/acme/app || true"
+    path = f"PATH={executable.parent}:$PATH; "
+    machine.run(path + "git-credential-relay uninstall", uid=0)
+    try:
+        broken = report(machine, path + look, uid=0)
+        assert set(broken) - {"gh-not-ours"} == {"not-wired"}
+        assert broken["not-wired"]["fix"] == "git-credential-relay install"
+        machine.run(path + broken["not-wired"]["fix"], uid=0)
+        assert report(machine, look, uid=0) == {}
+    finally:
+        again = f"install --host {machine.forge.url} --identity 'Agent <agent@example.com>'"
+        machine.run(path + "git-credential-relay " + again, uid=0)
+    assert report(machine, CLONE + DOCTOR) == {}
