@@ -3,7 +3,7 @@
 Precedence: flag > environment > /run/git-credential-relay/relay.env >
 /etc/git-credential-relay/relay.env > the user's own relay.env > default. The files hold the
 environment's own names, one `NAME=value` a line, so SETTINGS documents all of them. Everything
-is checked without a network. The only module that reads os.environ; on the warm path.
+is checked without a network. Nothing else reads a setting from os.environ. On the warm path.
 """
 
 from __future__ import annotations

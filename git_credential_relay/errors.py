@@ -3,6 +3,8 @@
 RelayError
 ├── ConfigError              a flag, variable or file is wrong
 │   └── MissingExtraError    an optional part of this program is not installed
+├── CommandNotRunError       a command that we were to become cannot be run
+│   └── CommandNotFoundError there is none of that name
 ├── WiringError              what `install` changes cannot be changed, or not changed back
 ├── ProtocolError            git's attribute stream is malformed or smuggles something
 ├── TransportError           DNS, connect, read or proxy trouble on the way to the API
@@ -21,7 +23,8 @@ RelayError
 └── CacheError               the cache cannot be used; never fails a `get`
 
 Exit codes: 0 answered or not ours, 1 failed, 2 usage or configuration, 4 authentication or
-permission (gh's number), 75 temporary (EX_TEMPFAIL). `code` is stable and documented; codes
+permission (gh's number), 75 temporary (EX_TEMPFAIL), 126 and 127 a command that cannot be run or
+is not there (a shell's, POSIX 2.8.2). `code` is stable and documented; codes
 the API sends are kept as they are. This module is on the warm path: it imports nothing.
 """
 
@@ -31,6 +34,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_AUTH = 4
 EXIT_TEMPORARY = 75
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
 
 
 # "Ask somebody else": what a server says, or implies, about a host it has nothing for. Not a
@@ -87,6 +92,20 @@ class MissingExtraError(ConfigError):
     """An optional part of the program is asked for and not installed."""
 
     code = "missing-extra"
+
+
+class CommandNotRunError(RelayError):
+    """A command is there and cannot be run."""
+
+    code = "not-executable"
+    exit_code = EXIT_NOT_EXECUTABLE
+
+
+class CommandNotFoundError(CommandNotRunError):
+    """There is no such command."""
+
+    code = "command-not-found"
+    exit_code = EXIT_NOT_FOUND
 
 
 class WiringError(RelayError):

@@ -8,17 +8,18 @@ from git_credential_relay.secret import printable, redact
 PROGRAM = "git-credential-relay"
 
 
-def error_lines(error: RelayError) -> list[str]:
+def error_lines(error: RelayError, *, lists_sources: bool = True) -> list[str]:
     """The lines for `error`: what happened, its code, what to do, whether to try again.
 
-    One line, a second one for details; a failed chain adds a line per source that was tried.
+    One line, a second one for details; a failed chain adds a line per source that was tried,
+    unless told not to.
     """
     advice = [f"hint: {_clean(error.hint)}"] if error.hint else []
     advice.append(_retry_advice(error))
     lines = [f"error: {_clean(error.message)} [{error.code}] ({'; '.join(advice)})"]
     if error.details:
         lines.append(f"details: {_clean(error.details)}")
-    if isinstance(error, NoCredentialError) and len(error.tried) > 1:
+    if lists_sources and isinstance(error, NoCredentialError) and len(error.tried) > 1:
         lines.append("Fallback chain tried:")
         lines += [
             f"  {number}. {name} - {_clean(cause.message)} [{cause.code}]"

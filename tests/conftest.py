@@ -33,9 +33,11 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `newer_git` is skipped where no such git was prepared."""
+    """A test marked `newer_git` or `newer_gh` is skipped where no such program was prepared."""
     if item.get_closest_marker("newer_git") and not os.environ.get("NEWER_GIT"):
         pytest.skip("needs git >= 2.46: set NEWER_GIT to its path, see CONTRIBUTING.md")
+    if item.get_closest_marker("newer_gh") and not os.environ.get("NEWER_GH"):
+        pytest.skip("needs a newer gh than Debian's: set NEWER_GH to its path, see .ci/newer-gh")
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,11 @@ import shlex
 import click
 
 from git_credential_relay.cli.app import configuration
-from git_credential_relay.config import Config
+from git_credential_relay.cli.target import parse_forge, parse_target
 from git_credential_relay.credential.credential import Credential
-from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, Target
-from git_credential_relay.credential.url import split_url
-from git_credential_relay.errors import ConfigError, ProtocolError
+from git_credential_relay.credential.forge import Target
 from git_credential_relay.relay.compose import build_acquirer
+from git_credential_relay.relay.variables import token_variables
 
 
 @click.command("token")
@@ -32,37 +31,11 @@ def token_command(ctx: click.Context, host: str, repo: str | None, use: str, for
     (FORGE_TOKEN, FORGE_URL) read.
     """
     config = configuration(ctx)
-    target = _target(config, host, repo, use)
-    if form == "env" and target.forge.kind == GITHUB and target.forge.host != "github.com":
-        # gh offers GH_ENTERPRISE_TOKEN to every host there is.
-        raise ConfigError(
-            f"no variable binds a token to {target.forge.host}",
-            code="usage",
-            hint="use --format raw or json",
-        )
+    target = parse_target(parse_forge(config, host), repo, use)
+    if form == "env":
+        token_variables(target.forge)  # raises where there are none
     credential = build_acquirer(config).acquire(target)
     click.echo({"raw": _raw, "json": _json, "env": _env}[form](target, credential))
-
-
-def _target(config: Config, host: str, repo: str | None, use: str) -> Target:
-    try:
-        # A bare host means the forge of that name, whatever its scheme.
-        scheme, name, _ = split_url(host if "://" in host else f"https://{host}")
-    except ProtocolError as error:
-        raise ConfigError(f"--host: {error.message}", code="usage") from error
-    for forge in config.forges:
-        if forge.host == name and ("://" not in host or forge.scheme == scheme):
-            try:
-                repository = forge.repository(f"{forge.root}/{repo}") if repo else None
-            except ProtocolError as error:
-                raise ConfigError(f"--repo: {error.message}", code="usage") from error
-            return Target(forge, repository, use)
-    raise ConfigError(
-        f"{name} is not a configured host",
-        code="not-ours",
-        hint=f"hosts are {', '.join(forge.host for forge in config.forges)};"
-        " add one by GIT_CREDENTIAL_RELAY_HOSTS",
-    )
 
 
 def _raw(target: Target, credential: Credential) -> str:
@@ -85,11 +58,5 @@ def _json(target: Target, credential: Credential) -> str:
 
 
 def _env(target: Target, credential: Credential) -> str:
-    token = credential.password.reveal()
-    if target.forge.kind == GITLAB:
-        values = {"GITLAB_TOKEN": token, "GITLAB_HOST": target.forge.host}
-    elif target.forge.kind == FORGEJO:
-        values = {"FORGE_TOKEN": token, "FORGE_URL": target.forge.url}
-    else:
-        values = {"GH_TOKEN": token, "GITHUB_TOKEN": token}
+    values = token_variables(target.forge).values(credential)
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""What git asks a helper, read from its attributes."""
+"""What git asks a helper, read from its attributes: pure, but for who hands the bytes in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from git_credential_relay.secret import Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
+
+# Git's requests are a few hundred bytes; 401 answers with many wwwauth[] some thousand.
+MAX_REQUEST = 256 * 1024
 
 # state[] values carry the helper's name so that helpers do not read each other's. The rest is
 # the hash of the token we gave: when git asks again, that token was refused.
@@ -50,6 +54,20 @@ class Request:
         self.knows_authtype: Final = "authtype" in capabilities
         self.knows_state: Final = "state" in capabilities
         self.refused_sha256: Final = _own_state(collect(attributes, "state[]"))
+
+
+def read_request(read: Callable[[int], bytes]) -> bytes:
+    """The bytes up to git's empty line or the end; not more, whoever keeps the pipe open.
+
+    Raises ProtocolError when there is no end to them.
+    """
+    data = b""
+    while len(data) < MAX_REQUEST:
+        chunk = read(65536)
+        data += chunk
+        if not chunk or b"\n\n" in data[-len(chunk) - 1 :] or data.startswith(b"\n"):
+            return data
+    raise ProtocolError("the request is too long")
 
 
 def parse_request(data: bytes) -> Request:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -21,14 +20,15 @@ from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, Forge
 from git_credential_relay.env_file import read_text
 from git_credential_relay.errors import ConfigError, SourceError
+from git_credential_relay.executables import find_program
 from git_credential_relay.relay.client.payloads import DEFAULT_HOST
 from git_credential_relay.relay.deadline import Deadline
+from git_credential_relay.relay.variables import DEPTH, MARK, MAX_DEPTH
 from git_credential_relay.secret import Secret, printable, token_sha256
 from git_credential_relay.settings import SETTINGS
 
 GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN", "GIT_TOKEN", "GITHUB_CLI_PAT")
 GH_SECONDS = 2.0  # it takes 40 ms, unless it is somebody's script
-DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Not gh's business; and from its own variables it would answer for any enterprise's host.
 HIDDEN_FROM_GH = (
     "GH_ENTERPRISE_TOKEN",
@@ -78,6 +78,9 @@ class LocalSources:
         Raises SourceError, or ConfigError for a secret file that cannot be read.
         """
         credential = self._sources[name](name, forge)
+        if credential.token_sha256 == self._config.environ.get(MARK):
+            # What we gave to gh or a command that git was started by: as old as that.
+            raise SourceError("not set, but for a token of ours", code="not-set")
         if credential.token_sha256 == self._refused_sha256:
             raise SourceError("was refused by the forge", code="refused")
         return credential
@@ -137,11 +140,12 @@ class LocalSources:
 
     def _from_gh(self, name: str, forge: Forge) -> Credential:
         environ = dict(self._config.environ)
-        gh = _find_gh(environ.get("PATH") or DEFAULT_PATH)
+        gh = find_program("gh", environ.get("PATH"))  # the shim would ask us again
         if gh is None:
             raise SourceError("not installed", code="not-installed")
         for variable in HIDDEN_FROM_GH:
             environ.pop(variable, None)
+        environ[DEPTH] = str(MAX_DEPTH)  # it may be a script that calls our stand-in
         seconds = min(GH_SECONDS, self._deadline.remaining())
         if seconds < 0.1:
             raise SourceError("no time left", code="deadline-exceeded")
@@ -214,9 +218,3 @@ def _hosts_yml_paths(config: Config) -> list[Path]:
         bases.append(environ["HOME"] + "/.config/gh")
     # A relative path would be looked up in the work tree.
     return [Path(base, "hosts.yml") for base in dict.fromkeys(bases) if base.startswith("/")]
-
-
-def _find_gh(path: str) -> str | None:
-    """gh on the absolute directories of PATH: a relative one lies in the work tree."""
-    directories = [d for d in path.split(os.pathsep) if d.startswith("/")]
-    return shutil.which("gh", path=os.pathsep.join(directories)) if directories else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from git_credential_relay.credential.credential import answer, capabilities
 from git_credential_relay.credential.forge import find_target
-from git_credential_relay.credential.request import parse_request
+from git_credential_relay.credential.request import parse_request, read_request
 from git_credential_relay.errors import (
     NOT_SERVED,
     NoCredentialError,
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from git_credential_relay.credential.forge import Target
     from git_credential_relay.credential.request import Request
     from git_credential_relay.relay.acquire import Acquirer
-
-# Git's requests are a few hundred bytes; 401 answers with many wwwauth[] some thousand.
-MAX_REQUEST = 256 * 1024
 
 
 def run(
@@ -86,17 +83,3 @@ def _get(target: Target, request: Request, acquirer: Acquirer) -> Credential | N
 def _nobody_serves(error: NoCredentialError) -> bool:
     """Whether no source failed, and each merely has nothing for this host."""
     return all(isinstance(e, SourceError) or e.code in NOT_SERVED for _, e in error.tried)
-
-
-def read_request(read: Callable[[int], bytes]) -> bytes:
-    """The bytes up to git's empty line or the end; not more, whoever keeps the pipe open.
-
-    Raises ProtocolError when there is no end to them.
-    """
-    data = b""
-    while len(data) < MAX_REQUEST:
-        chunk = read(65536)
-        data += chunk
-        if not chunk or b"\n\n" in data[-len(chunk) - 1 :] or data.startswith(b"\n"):
-            return data
-    raise ProtocolError("the request is too long")

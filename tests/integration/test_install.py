@@ -406,7 +406,7 @@ def test_without_git(root, tmp_path):
     """Nothing can be written then; the message says what to install."""
     (tmp_path / "empty").mkdir()
     hide = f'mount --bind {tmp_path}/empty /usr/bin && exec "$@"'
-    command = [EXECUTABLE, "install", "--root", str(root)]
+    command = [str(EXECUTABLE), "install", "--root", str(root)]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", hide, "sh", *command],
         capture_output=True,

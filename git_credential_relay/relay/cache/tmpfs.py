@@ -162,7 +162,7 @@ class TmpfsCache:
 
     def _may_create(self, path: str) -> bool:
         parent = os.path.dirname(path)
-        return self._is_explicit or (_is_safe_parent(parent) and _is_memory_backed(parent))
+        return self._is_explicit or (is_safe_parent(parent) and is_memory_backed(parent))
 
 
 class FileLock:
@@ -269,7 +269,7 @@ def _check(info: os.stat_result, is_type: object) -> None:
         raise CacheError("open to other users")
 
 
-def _is_safe_parent(path: str) -> bool:
+def is_safe_parent(path: str) -> bool:
     """Whether nobody but us and root can replace what we make in `path`.
 
     After `sudo`, XDG_RUNTIME_DIR may still be another user's.
@@ -282,7 +282,7 @@ def _is_safe_parent(path: str) -> bool:
     return is_closed and info.st_uid in (0, os.geteuid())
 
 
-def _is_memory_backed(path: str) -> bool:
+def is_memory_backed(path: str) -> bool:
     """Whether `path` lies on tmpfs or ramfs, by the mount with its device number."""
     try:
         device = os.stat(path).st_dev

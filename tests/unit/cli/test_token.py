@@ -102,7 +102,14 @@ def test_api_is_asked_for_what_was_said(api, capsys, monkeypatch, arguments, exp
     ("host", "expected"),
     [
         ("github.com", {"GH_TOKEN": "t'ok$en", "GITHUB_TOKEN": "t'ok$en"}),
-        ("git.example:8443", {"GITLAB_TOKEN": "t'ok$en", "GITLAB_HOST": "git.example:8443"}),
+        (
+            "git.example:8443",
+            {
+                "GITLAB_TOKEN": "t'ok$en",
+                "GITLAB_HOST": "git.example:8443",
+                "GLAB_IS_OAUTH2": "true",
+            },
+        ),
         (
             "code.example",
             {"FORGE_TOKEN": "t'ok$en", "FORGE_URL": "https://code.example/forge"},

@@ -2,12 +2,13 @@
 
 import base64
 import hashlib
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_credential_relay.credential.request import Request, parse_request
+from git_credential_relay.credential.request import Request, parse_request, read_request
 from git_credential_relay.errors import ProtocolError
 from git_credential_relay.secret import Secret
 
@@ -130,3 +131,17 @@ def test_junk_raises_nothing_but_our_error(data):
             continue
         assert request.protocol
         assert request.host
+
+
+def test_reading_ends_at_the_empty_line():
+    """A pipe that stays open after the empty line does not hold us up; a flood has its limit."""
+    reader, writer = os.pipe()
+    os.write(writer, b"protocol=https\nhost=github.com\n\n")
+    assert read_request(lambda limit: os.read(reader, limit)) == (
+        b"protocol=https\nhost=github.com\n\n"
+    )
+    os.close(reader)
+    os.close(writer)
+
+    with open("/dev/zero", "rb") as zeros, pytest.raises(ProtocolError, match="too long"):
+        read_request(zeros.read)

@@ -38,7 +38,7 @@ def test_bytes_survive_reading_and_writing(tmp_path):
     """What others have in a file stays, UTF-8 or not, with whatever line ends."""
     raw = b"[a]\r\n\tb = \xe9\n"
     (tmp_path / "one").write_bytes(raw)
-    text = files.read_text(str(tmp_path / "one"))
+    text = files.read_text(str(tmp_path / "one")) or ""
     files.write_text(str(tmp_path / "two"), text, 0o644)
 
     assert (tmp_path / "two").read_bytes() == raw
