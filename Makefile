@@ -4,12 +4,12 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test test-image check bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-CODE := $(wildcard git_credential_relay tests benchmarks)
+CODE := $(wildcard git_credential_relay tests benchmarks entrypoint)
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ "$$n" -gt 4 ]; then echo 4; else echo "$$n"; fi)
 PACKAGE := pyproject.toml git_credential_relay/__init__.py
 
@@ -19,13 +19,16 @@ $(shell rm -rf $(VENV))
 endif
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## real git clones and pushes with tokens that expire in between
 	@$(BIN)/git-credential-relay demo $(ARGS)
 
 test: $(VENV)/.dev ## the test suite; ARGS="-k name" for a part of it, JOBS=n for the processes
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-image: $(VENV)/.image ## build the images and run containers of them; needs root, buildah, podman, runc, mmdebstrap
+	@$(BIN)/python -m pytest --timeout 900 $(ARGS) tests/image
 
 check: $(VENV)/.dev ## formatting, lint, types, import direction, shell scripts
 	@out=$$($(BIN)/ruff format --check --output-format concise $(CODE)) || { \
@@ -46,12 +49,12 @@ bench: $(VENV)/.dev ## start-up and warm `get` beside named peers
 
 lock: $(VENV)/.made-in ## choose and pin new versions of everything in requirements/*.in
 	@$(PIP) install --upgrade uv
-	@cooled=$$(date -u -d '7 days ago' +%Y-%m-%dT%H:%M:%SZ); cd requirements && for list in runtime dev; do \
+	@cooled=$$(date -u -d '7 days ago' +%Y-%m-%dT%H:%M:%SZ); cd requirements && for list in runtime dev image; do \
 		UV_CUSTOM_COMPILE_COMMAND='make lock' ../$(BIN)/uv pip compile --no-config --quiet --upgrade --universal --generate-hashes \
 			--python-version 3.11 --exclude-newer "$$cooled" --output-file $$list.txt $$list.in || exit 1; \
 	done
 	@$(PIP) uninstall --yes uv
-	@echo 'lock: requirements/runtime.txt and requirements/dev.txt written'
+	@echo 'lock: requirements/*.txt written'
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -69,6 +72,10 @@ $(VENV)/.dev: requirements/dev.txt $(PACKAGE) | $(VENV)/.made-in
 	@$(PIP) install --compile --require-hashes --requirement $<
 	@$(PIP) install --compile --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.image: requirements/image.txt $(VENV)/.dev
+	@$(PIP) install --compile --require-hashes --requirement $<
+	@touch $@
 
 $(VENV)/.made-in:
 	@command -v git >/dev/null || { \
