@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from git_credential_relay.config import Config
 from git_credential_relay.credential.forge import GITHUB, Forge, Target
-from git_credential_relay.doctor import (
+from git_credential_relay.doctor.addresses import forge_at
+from git_credential_relay.doctor.checks import (
     api,
     authorization,
     configuration,
@@ -22,7 +23,6 @@ from git_credential_relay.doctor import (
     switches,
     versions,
 )
-from git_credential_relay.doctor.addresses import forge_at
 from git_credential_relay.doctor.git import Git
 from git_credential_relay.doctor.gitconfig import Entry
 from git_credential_relay.doctor.report import Check, fail, skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,8 +67,15 @@ class WiredMachine:
 
 
 @contextmanager
-def wired_machine(program: Path, scratch: Path) -> Iterator[WiredMachine]:
-    """Wire a copy of this machine with an installed `program`; skips where that is impossible."""
+def wired_machine(program: Path, directory: Path) -> Iterator[WiredMachine]:
+    """Wire a copy of this machine with an installed `program`; skips where that is impossible.
+
+    Its files are below `directory`, which every user can enter.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a mount namespace")
+    scratch = Path(tempfile.mkdtemp(dir=directory))
+    scratch.chmod(0o755)
     homes = scratch / "homes"
     homes.mkdir()
     homes.chmod(0o755)

@@ -404,16 +404,17 @@ def test_wrong_options_are_one_clear_line(root, arguments, code, exit_code):
 @root_only
 def test_without_git(root, tmp_path):
     """Nothing can be written then; the message says what to install."""
-    (tmp_path / "empty").mkdir()
-    hide = f'mount --bind {tmp_path}/empty /usr/bin && exec "$@"'
+    (tmp_path / "empty").write_text("")
+    there = [path for path in ("/usr/bin/git", "/usr/local/bin/git") if os.path.exists(path)]
+    mounts = [f"mount --bind {tmp_path}/empty {path}" for path in there]
+    hide = " && ".join([*mounts, 'exec "$@"'])
     command = [str(EXECUTABLE), "install", "--root", str(root)]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", hide, "sh", *command],
         capture_output=True,
         text=True,
         check=False,
-        # Its directories come first, and hold no git.
-        env={**os.environ, "PATH": f"{EXECUTABLE.parent}:/usr/bin:/usr/sbin:/bin:/sbin"},
+        env={**os.environ, "PATH": "/usr/bin:/usr/sbin:/bin:/sbin"},
     )
 
     assert "there is no git here [git-missing]" in done.stderr

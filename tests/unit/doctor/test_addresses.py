@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from git_credential_relay.doctor.addresses import secrets_in, shown, ssh_place, without_user
-from git_credential_relay.doctor.authorization import names_host
+from git_credential_relay.doctor.checks.authorization import names_host
 
 OLD_TOKEN = "0123456789abcdef0123456789abcdef01234567"
 

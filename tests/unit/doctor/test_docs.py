@@ -14,7 +14,7 @@ STATUSES = ("warn", "fail", "skip")
 
 def findings_in_source() -> set[tuple[str, str, str]]:
     """Check, code and status of every finding whose code stands in the source."""
-    trees = {p.stem: ast.parse(p.read_text()) for p in PACKAGE.glob("*.py")}
+    trees = {p.stem: ast.parse(p.read_text()) for p in PACKAGE.rglob("*.py")}
     names = {stem: constants(tree) for stem, tree in trees.items()}
     found = set()
     for stem, tree in trees.items():

@@ -6,8 +6,13 @@ import os
 
 import pytest
 
+from git_credential_relay.doctor.checks.helpers import (
+    check_helpers,
+    is_by_name,
+    is_ours,
+    own_program,
+)
 from git_credential_relay.doctor.gitconfig import Entry
-from git_credential_relay.doctor.helpers import check_helpers, is_by_name, is_ours, own_program
 from git_credential_relay.doctor.urlmatch import parse_url
 
 LAUNCHER = "/usr/local/bin/git-credential-relay"

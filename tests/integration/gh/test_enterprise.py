@@ -9,26 +9,11 @@ import pytest
 
 from tests.fakes.agent import files_with
 from tests.fakes.gh import (
-    VERSIONS,
     assert_gone,
     assert_kept_to_its_host,
-    gh_agent,
     private_directories,
 )
-from tests.fakes.github import ENTERPRISE, GITHUB, REPOSITORY, TENANT, serve_github
-
-
-@pytest.fixture
-def github(tmp_path):
-    """GitHub, an Enterprise server and a stranger."""
-    with serve_github(tmp_path) as github:
-        yield github
-
-
-@pytest.fixture(params=VERSIONS)
-def agent(request, tmp_path, launcher, api, github):
-    """An agent whose relay API has a token for github.com and one for the Enterprise server."""
-    return gh_agent(tmp_path / "agent", launcher, api, github, request.param)
+from tests.fakes.github import ENTERPRISE, GITHUB, REPOSITORY, TENANT
 
 
 def test_enterprise_host(agent):

@@ -15,8 +15,8 @@ from git_credential_relay.doctor.addresses import (
     user_info,
     without_user,
 )
+from git_credential_relay.doctor.checks.helpers import install_command
 from git_credential_relay.doctor.gitconfig import Entry, edit_command, unset_command
-from git_credential_relay.doctor.helpers import install_command
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.doctor.repository import Address, Repository
 from git_credential_relay.doctor.urlmatch import Url, parse_url

@@ -7,24 +7,11 @@ import pytest
 from git_credential_relay.secret import Secret, token_sha256
 from tests.fakes.agent import AgentHome, ask, files_with
 from tests.fakes.api import closed_port, issues, refuses
-from tests.fakes.gh import VERSIONS, gh_agent, write_stand_in
-from tests.fakes.github import ENTERPRISE, GITHUB, REPOSITORY, serve_github
+from tests.fakes.gh import write_stand_in
+from tests.fakes.github import ENTERPRISE, GITHUB, REPOSITORY
 
 P = "git-credential-relay: "
 GET = ("auth", "git-credential", "get")
-
-
-@pytest.fixture
-def github(tmp_path):
-    """GitHub and others."""
-    with serve_github(tmp_path) as github:
-        yield github
-
-
-@pytest.fixture(params=VERSIONS)
-def agent(request, tmp_path, launcher, api, github):
-    """An agent whose relay API has a token for github.com and one for the Enterprise server."""
-    return gh_agent(tmp_path / "agent", launcher, api, github, request.param)
 
 
 @pytest.mark.parametrize(

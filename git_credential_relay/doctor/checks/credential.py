@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from git_credential_relay.config import Config
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
-from git_credential_relay.doctor.api import Asked
+from git_credential_relay.doctor.checks.api import Asked
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.errors import (
     NOT_SERVED,

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from git_credential_relay.doctor.addresses import secrets_in, without_user
+from git_credential_relay.doctor.checks.helpers import PROGRAM
 from git_credential_relay.doctor.git import Git, Owner
 from git_credential_relay.doctor.gitconfig import Entry, edit_command
-from git_credential_relay.doctor.helpers import PROGRAM
 from git_credential_relay.doctor.report import Check, fail, ok
 from git_credential_relay.doctor.urlmatch import parse_url
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from git_credential_relay.doctor.checks.helpers import HELPERS, names_us
 from git_credential_relay.doctor.gitconfig import COMMAND_VARIABLES, Entry, unset_command
-from git_credential_relay.doctor.helpers import HELPERS, names_us
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.doctor.urlmatch import Url
 

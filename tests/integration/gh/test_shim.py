@@ -14,23 +14,10 @@ import pytest
 
 from git_credential_relay.secret import Secret, token_sha256
 from tests.fakes.api import refuses
-from tests.fakes.gh import VERSIONS, assert_kept_to_its_host, gh_agent, write_stand_in
-from tests.fakes.github import ENTERPRISE, GITHUB, REPOSITORY, STRANGER, serve_github
+from tests.fakes.gh import assert_kept_to_its_host, write_stand_in
+from tests.fakes.github import ENTERPRISE, GITHUB, REPOSITORY, STRANGER
 
 P = "git-credential-relay: "
-
-
-@pytest.fixture
-def github(tmp_path):
-    """GitHub, an Enterprise server and a stranger."""
-    with serve_github(tmp_path) as github:
-        yield github
-
-
-@pytest.fixture(params=VERSIONS)
-def agent(request, tmp_path, launcher, api, github):
-    """An agent whose relay API has a token for github.com and one for the Enterprise server."""
-    return gh_agent(tmp_path / "agent", launcher, api, github, request.param)
 
 
 def test_api_user(agent):

@@ -10,9 +10,9 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 
 from git_credential_relay.config import SYSTEM_FILES, Config, user_files
+from git_credential_relay.doctor.checks.helpers import install_command, own_program
 from git_credential_relay.doctor.git import Done
 from git_credential_relay.doctor.gitconfig import Entry
-from git_credential_relay.doctor.helpers import install_command, own_program
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_env_file
 from git_credential_relay.errors import ConfigError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from git_credential_relay.doctor.checks.helpers import install_command, is_ours
 from git_credential_relay.doctor.git import Git, Version
 from git_credential_relay.doctor.gitconfig import Entry
-from git_credential_relay.doctor.helpers import install_command, is_ours
 from git_credential_relay.doctor.report import Check, fail, ok, warn
 from git_credential_relay.errors import WiringError
 from git_credential_relay.wiring.gitconfig import find_gits

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from git_credential_relay.doctor.checks.helpers import PROGRAM, install_command
 from git_credential_relay.doctor.git import Version, run, version_in
-from git_credential_relay.doctor.helpers import PROGRAM, install_command
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_text
 from git_credential_relay.errors import ConfigError
