@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-image check bench lock clean
+.PHONY: help demo test test-image test-clients check bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ $(shell rm -rf $(VENV))
 endif
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## real git clones and pushes with tokens that expire in between
 	@$(BIN)/git-credential-relay demo $(ARGS)
@@ -29,6 +29,10 @@ test: $(VENV)/.dev ## the test suite; ARGS="-k name" for a part of it, JOBS=n fo
 
 test-image: $(VENV)/.image ## build the images and run containers of them; needs root, buildah, podman, runc, mmdebstrap
 	@$(BIN)/python -m pytest --timeout 900 $(ARGS) tests/image
+
+test-clients: $(VENV)/.dev ## push and run gh from inside a real opencode, which npm fetches; needs root
+	@REAL_OPENCODE=$${REAL_OPENCODE:-$$(PYTHON=$(BIN)/python .ci/opencode build/opencode)}; export REAL_OPENCODE; \
+		$(BIN)/python -m pytest --timeout 120 $(ARGS) tests/clients
 
 check: $(VENV)/.dev ## formatting, lint, types, import direction, shell scripts
 	@out=$$($(BIN)/ruff format --check --output-format concise $(CODE)) || { \

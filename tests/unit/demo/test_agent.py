@@ -7,15 +7,16 @@ import pytest
 
 from git_credential_relay.demo.agent import Agent, RelaySettings
 from git_credential_relay.demo.backend import find_git
+from git_credential_relay.demo.cloud import DemoCloud
 from git_credential_relay.demo.forge import PlaygroundForge
 
 FORGE = "http://127.0.0.1:8080"
 
 
-def make_agent(root: Path, forge_url: str = FORGE) -> Agent:
-    """Make an agent below a directory."""
+def make_agent(root: Path, forge_url: str = FORGE, cloud_url: str = "http://127.0.0.1:9") -> Agent:
+    """Make an agent below a directory, with a secret that no cloud knows."""
     root.mkdir(parents=True, exist_ok=True)
-    settings = RelaySettings("http://127.0.0.1:9", "workspace", "canary", forge_url, 2)
+    settings = RelaySettings(cloud_url, "workspace", "canary", forge_url, 2)
     return Agent(root, find_git(), sys.executable, settings)
 
 
@@ -70,12 +71,15 @@ def test_relay_env_names_the_secret_file_and_not_the_secret(agent):
 
 def test_helper_in_an_odd_directory_is_called(tmp_path):
     """A helper whose path has spaces, quotes and a dollar sign is one that git can run."""
-    with PlaygroundForge() as forge:
-        agent = make_agent(tmp_path / "it's an $(agent)", forge.url)
+    with (
+        PlaygroundForge() as forge,
+        DemoCloud(forge.tokens, forge.host, {}, lifetime_seconds=60) as cloud,
+    ):
+        agent = make_agent(tmp_path / "it's an $(agent)", forge.url, cloud.url)
         result = agent.git("ls-remote", forge.url_of("acme/app"))
 
     assert "git-credential-relay: error: no credential for" in result.stderr
-    assert "[connect-failed]" in result.stderr
+    assert "[INVALID_WORKSPACE_TOKEN]" in result.stderr
 
 
 def test_results_are_kept(agent):
