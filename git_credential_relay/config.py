@@ -322,6 +322,7 @@ def load(
     """
     layers = [_flags(flags or {}), _environment(environ)]
     given = _merge(layers)
+    is_named = files is not None or "GIT_CREDENTIAL_RELAY_CONFIG" in given
     if files is None:
         explicit = given.get("GIT_CREDENTIAL_RELAY_CONFIG")
         files = [explicit.text] if explicit else [*SYSTEM_FILES, *user_files(environ)]
@@ -329,7 +330,7 @@ def load(
             raise ConfigError(f"{explicit.origin}: must be an absolute path")
         if explicit and not os.path.exists(explicit.text):
             raise ConfigError(f"{explicit.origin}: no such file: {explicit.text}")
-    return Config(_merge([*layers, *(_read_env_file(path) for path in files)]), environ)
+    return Config(_merge([*layers, *(_read_env_file(path, is_named) for path in files)]), environ)
 
 
 def load_from_process(flags: Mapping[str, str] | None = None) -> Config:
@@ -383,10 +384,10 @@ def _merge(layers: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     return merged
 
 
-def _read_env_file(path: str) -> dict[str, Value]:
+def _read_env_file(path: str, is_named: bool) -> dict[str, Value]:
     """The settings in a relay.env file; others' variables in it are left alone."""
     values = {}
-    for name, text, origin in read_env_file(path):
+    for name, text, origin in read_env_file(path, is_named=is_named):
         if name not in _BY_NAME:
             if name.startswith(PREFIX):
                 raise ConfigError(f"{origin}: there is no setting {name}")

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 MAX_FILE = 64 * 1024
 
 
-def read_env_file(path: str) -> Iterator[tuple[str, str, str]]:
+def read_env_file(path: str, *, is_named: bool = True) -> Iterator[tuple[str, str, str]]:
     """Name, value and origin (`path:line`) of each `NAME=value` line; comments are allowed.
 
     Nothing when there is no such file, or when it lies where we may not look: HOME=/root under
-    another uid. Raises ConfigError for a file that cannot be read and for any other line.
+    another uid. One that nobody named (not `is_named`) must be root's or our own: whoever owns it
+    chooses where our secret is sent. Raises ConfigError for a file that cannot be read or is
+    somebody else's, and for any other line.
     """
     if not os.path.exists(path):
         return
-    for number, line in enumerate(read_text(path, path).split("\n"), 1):
+    text = read_text(path, path, owners=None if is_named else (0, os.geteuid()))
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
@@ -36,11 +39,11 @@ def read_env_file(path: str) -> Iterator[tuple[str, str, str]]:
         yield name, _unquote(value.strip()), origin
 
 
-def read_text(path: str, origin: str) -> str:
+def read_text(path: str, origin: str, *, owners: tuple[int, ...] | None = None) -> str:
     """The text of the file that `origin` (a variable, or the file itself) names.
 
-    Raises ConfigError for one that cannot be read, is no plain file, too large, or writable by
-    everybody: whoever can write it chooses where our secret is sent.
+    Raises ConfigError for one that cannot be read, is no plain file, too large, writable by
+    everybody, or whose owner is none of `owners`.
     """
     try:
         # Not to wait for the writer of a FIFO; what it is gets checked next.
@@ -57,6 +60,12 @@ def read_text(path: str, origin: str) -> str:
         if info.st_mode & stat.S_IWOTH:
             raise ConfigError(
                 f"{origin}: {path} is writable by everybody", hint=f"chmod o-w {path}"
+            )
+        if owners is not None and info.st_uid not in owners:
+            raise ConfigError(
+                f"{origin}: {path} belongs to uid {info.st_uid}, neither to root nor to you",
+                code="foreign-owner",
+                hint=f"chown it, or name it in GIT_CREDENTIAL_RELAY_CONFIG if it is meant: {path}",
             )
         raw = os.read(fd, MAX_FILE + 1)
     finally:

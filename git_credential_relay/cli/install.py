@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Callable, Mapping
 
 import click
 
 from git_credential_relay.cli.app import configuration
-from git_credential_relay.config import Config, load
+from git_credential_relay.config import load
 from git_credential_relay.errors import ConfigError
+from git_credential_relay.relay.process import given_environment
 from git_credential_relay.wiring.change import Plan
+from git_credential_relay.wiring.files import only_one
 from git_credential_relay.wiring.install import plan_install, plan_uninstall
 from git_credential_relay.wiring.parts import Options, named_forges
 from git_credential_relay.wiring.place import Place, root_place, system_place, user_place
@@ -55,10 +59,10 @@ def install_command(
     twice, it changes nothing. `uninstall` takes everything back.
     """
     config = configuration(ctx)
-    place = _place(root, for_user, config)
+    place = _place(root, for_user, config.environ)
     named = named_forges(",".join(hosts), allow_http=config.allow_http)
     # What a root file system will be configured for is not what this machine is.
-    known = load({}, files=[]).forges if root else config.forges
+    known = config.forges if root is None else load({}, files=[]).forges
     options = Options(
         forges=(*known, *named),
         named=named,
@@ -67,9 +71,8 @@ def install_command(
         ssh_to_https=ssh_to_https,
         identity=identity,
     )
-    plan = plan_install(place, options)
-    _carry_out(plan, dry_run)
-    if place.bin not in (config.environ.get("PATH") or "").split(":") and not root:
+    _carry_out(place, lambda: plan_install(place, options), dry_run)
+    if root is None and place.bin not in config.environ.get("PATH", "").split(":"):
         click.echo(f"note: put {place.bin} in front on PATH, or our gh will not be found")
 
 
@@ -77,19 +80,18 @@ def install_command(
 @_root
 @_global
 @_dry_run
-@click.pass_context
-def uninstall_command(ctx: click.Context, root: str | None, for_user: bool, dry_run: bool) -> None:
+def uninstall_command(root: str | None, for_user: bool, dry_run: bool) -> None:
     """Take back what install changed: each file is again as it was before."""
-    _carry_out(plan_uninstall(_place(root, for_user, configuration(ctx))), dry_run)
+    place = _place(root, for_user, given_environment())
+    _carry_out(place, lambda: plan_uninstall(place), dry_run)
 
 
-def _place(root: str | None, for_user: bool, config: Config) -> Place:
-    if root and for_user:
+def _place(root: str | None, for_user: bool, environ: Mapping[str, str]) -> Place:
+    if root is not None and for_user:
         raise ConfigError("--root and --global exclude each other", code="usage")
-    path = config.environ.get("PATH")
-    if root:
-        return root_place(root, path)
-    return user_place(config.environ) if for_user else system_place(path)
+    if root is not None:
+        return root_place(root, environ.get("PATH"))
+    return user_place(environ) if for_user else system_place(environ.get("PATH"))
 
 
 def _interpreter(place: Place) -> str:
@@ -98,8 +100,12 @@ def _interpreter(place: Place) -> str:
     return own.removeprefix(place.root) if own.startswith(f"{place.root}/") else own
 
 
-def _carry_out(plan: Plan, dry_run: bool) -> None:
-    for line in plan.lines():
-        click.echo(line)
-    if not dry_run:
-        plan.apply()
+def _carry_out(place: Place, make_plan: Callable[[], Plan], dry_run: bool) -> None:
+    # As an error, so that locks are given back on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    with only_one(place.anchor):
+        plan = make_plan()
+        for line in plan.lines():
+            click.echo(line)
+        if not dry_run:
+            plan.apply()

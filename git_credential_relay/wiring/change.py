@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from git_credential_relay.secret import printable, redact
+from git_credential_relay.secret import is_plain_command, printable, redact
 from git_credential_relay.wiring.entries import Entries
 
 
@@ -68,7 +68,10 @@ def _by_key(entries: Entries) -> dict[str, list[str]]:
 
 
 def _values(values: list[str] | None) -> str | None:
-    return None if values is None else ", ".join(value or '""' for value in values)
+    if values is None:
+        return None
+    shown = (value if is_plain_command(value) else "(not shown)" for value in values)
+    return ", ".join(value or '""' for value in shown)
 
 
 def _shown(text: str | None) -> str:

@@ -9,13 +9,19 @@ from functools import partial
 
 from git_credential_relay.credential.forge import Forge
 from git_credential_relay.errors import WiringError
-from git_credential_relay.secret import redact
+from git_credential_relay.secret import is_plain_command, redact
 from git_credential_relay.wiring import block, files
 from git_credential_relay.wiring.change import Change, Step, entry_changes
 from git_credential_relay.wiring.entries import Entries, origins
-from git_credential_relay.wiring.gitconfig import parse, render
+from git_credential_relay.wiring.gitconfig import parse, remove, render
 from git_credential_relay.wiring.manifest import EditedFile
 from git_credential_relay.wiring.place import Place
+
+_READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+# Where nobody puts a password. A header, a proxy, a mail server's account or a command may be one.
+_HARMLESS_SECTIONS = frozenset(
+    ("user", "author", "committer", "init", "color", "safe", "pull", "push", "fetch", "merge")
+)
 
 
 def edit(
@@ -32,7 +38,7 @@ def edit(
     theirs = _theirs(place, path, text or "", before.block if before else None, notes)
     record = before or EditedFile(
         existed=text is not None,
-        mode=mode,
+        opened_from=None,
         newline=bool(theirs) and not theirs.endswith("\n"),
         block=ours,
     )
@@ -44,13 +50,9 @@ def edit(
         others = parse(place.git, theirs)
         notes += _helper_notes(path, others, forges)
         if place.shared and not new_mode & stat.S_IROTH:
+            record = replace(record, opened_from=new_mode)
             new_mode = _opened(path, new_mode, others)
-    if new == text and new_mode == mode:
-        return record, []
-    changes = _text_changes(place, path, text or "", new)
-    if mode is not None and new_mode != mode:
-        changes.append(Change(f"{path}: mode", f"{mode:04o}", f"{new_mode:04o}"))
-    return record, [Step(tuple(changes), partial(files.write_text, real, new, new_mode))]
+    return record, _steps(place, path, text, new, mode, new_mode)
 
 
 def _opened(path: str, mode: int, entries: Entries) -> int:
@@ -59,14 +61,14 @@ def _opened(path: str, mode: int, entries: Entries) -> int:
     Without that, every git of another user dies of it. Raises WiringError where it would show
     somebody's secret.
     """
-    for key, value in entries:
-        if key.endswith(".extraheader") or redact(value) != value or redact(key) != key:
+    for key, _ in entries:
+        if key.split(".")[0] not in _HARMLESS_SECTIONS:
             raise WiringError(
-                f"{path} is closed to other users and holds what looks like a secret",
+                f"{path} is closed, so other users' git dies of it, and it may hold a secret",
                 code="would-expose-secret",
-                hint=f"take {redact(key)} out of it, or open the file yourself",
+                hint=f"look at {redact(key)} and the like, then chmod 0644 {path} yourself",
             )
-    return mode | stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+    return mode | _READABLE
 
 
 def _text_changes(place: Place, path: str, old: str, new: str) -> list[Change]:
@@ -91,8 +93,9 @@ def _helper_notes(path: str, entries: Entries, forges: Iterable[Forge]) -> list[
         if not (key.startswith("credential.") and key.endswith(".helper")) or not value:
             continue
         origin = key.removeprefix("credential.").removesuffix("helper").rstrip("./")
-        fate = "not asked for it any more" if origin in ours else "kept for other hosts"
-        notes.append(f"{path} has {key} = {redact(value)}: {fate}")
+        fate = "not asked for it any more" if origin.lower() in ours else "kept for other hosts"
+        shown = value if is_plain_command(value) else "(not shown)"
+        notes.append(f"{path} has {key} = {shown}: {fate}")
     return notes
 
 
@@ -105,25 +108,49 @@ def unedit(place: Place, path: str, edited: EditedFile, notes: list[str]) -> lis
     theirs = _theirs(place, path, text, edited.block, notes)
     if edited.newline and text == block.append(theirs, edited.block):
         theirs = theirs.removesuffix("\n")
-    changes = tuple(_text_changes(place, path, text, theirs)) if theirs != text else ()
     if not edited.existed and not theirs:
+        changes = tuple(_text_changes(place, path, text, theirs))
         return [Step(changes, partial(files.remove, real))]
-    mode = files.mode_of(real) if edited.mode is None else edited.mode
-    if not changes and mode == files.mode_of(real):
+    mode = files.mode_of(real) or 0o644
+    closed = edited.opened_from
+    # Only what we opened is closed again: somebody may have closed it more since.
+    is_as_opened = closed is not None and mode == closed | _READABLE
+    return _steps(place, path, text, theirs, mode, closed if is_as_opened else mode)
+
+
+def _steps(
+    place: Place, path: str, old: str | None, new: str, old_mode: int | None, new_mode: int | None
+) -> list[Step]:
+    """The step from one text and mode to another; none where they are the same."""
+    changes = _text_changes(place, path, old or "", new) if old != new else []
+    if old_mode is not None and new_mode is not None and old_mode != new_mode:
+        changes.append(Change(f"{path}: mode", f"{old_mode:04o}", f"{new_mode:04o}"))
+    if not changes:
         return []
-    return [Step(changes, partial(files.write_text, real, theirs, mode or 0o644))]
+    write = partial(files.write_text, place.real(path), new, new_mode or 0o644, expected=old)
+    return [Step(tuple(changes), write)]
 
 
 def _theirs(place: Place, path: str, text: str, recorded: str | None, notes: list[str]) -> str:
     """What others have in a file; also what `git config` wrote into our sections for them."""
     theirs, ours = block.split(text)
-    if not ours or recorded is None or ours == recorded or path not in place.gitconfigs:
+    if recorded is None or ours == recorded:
         return theirs
-    more = _without(parse(place.git, ours), parse(place.git, recorded))
+    is_git = path in place.gitconfigs
+    read = partial(parse, place.git) if is_git else settings_in
+    if not ours:
+        # Somebody took a mark away, as `git config --remove-section` does with what follows.
+        entries = read(recorded)
+        if is_git:
+            return block.without_marks(remove(place.git, text, entries))
+        kept = [line for line in text.splitlines(keepends=True) if line not in recorded]
+        return block.without_marks("".join(kept))
+    more = _without(read(ours), read(recorded))
     if not more:
         return theirs
-    notes.append(f"{path}: kept what others wrote into our sections")
-    return block.append(theirs, render(place.git, more))
+    notes.append(f"{path}: kept what others wrote among our lines")
+    lines = render(place.git, more) if is_git else "".join(f"{n}={v}\n" for n, v in more)
+    return block.append(theirs, lines)
 
 
 def _without(entries: Entries, ours: Entries) -> Entries:

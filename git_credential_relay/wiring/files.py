@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import time
+from collections.abc import Callable, Iterator
 
 from git_credential_relay.errors import WiringError
+
+_LOCK_SECONDS = 30.0
 
 
 def read_text(path: str) -> str | None:
@@ -16,8 +21,10 @@ def read_text(path: str) -> str | None:
     Raises WiringError for what is no plain file or cannot be read.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        # Not to wait for the writer of a FIFO.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise WiringError(f"{path} is not a regular file", code="not-a-file")
             return stream.read()
     except FileNotFoundError:
@@ -36,11 +43,19 @@ def mode_of(path: str) -> int | None:
         raise _failed(path, error) from error
 
 
-def write_text(path: str, text: str, mode: int) -> None:
+def write_text(
+    path: str,
+    text: str,
+    mode: int,
+    *,
+    expected: str | None = None,
+    clear: Callable[[], None] | None = None,
+) -> None:
     """Replace a file's text as git does: under its lock, in one step, with the same owner.
 
-    A file that cannot be renamed over (a container's bind mount) is written in place. Raises
-    WiringError.
+    A file that cannot be renamed over (a container's bind mount) is written in place. `expected`
+    is the text that must still be there; `clear` makes room at the last moment, when all that can
+    run out of space is done. Raises WiringError.
     """
     data = text.encode("utf-8", "surrogateescape")
     lock = path + ".lock"
@@ -60,19 +75,29 @@ def write_text(path: str, text: str, mode: int) -> None:
         raise _failed(path, error) from error
     try:
         with open(fd, "wb") as stream:
+            if expected is not None and read_text(path) != expected:
+                raise WiringError(
+                    f"{path} has been changed meanwhile",
+                    code="changed-meanwhile",
+                    hint="try again",
+                    retryable=True,
+                )
             stream.write(data)
             stream.flush()
             os.fsync(fd)
             _take_owner(fd, path)
             os.fchmod(fd, mode)
+        if clear is not None:
+            clear()
         os.replace(lock, path)
     except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise _failed(path, error) from error
+        _write_in_place(path, data, mode)
+    finally:
+        # Also after an interrupt: with the lock there, git itself could not write any more.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lock)
-        if error.errno == errno.EBUSY:
-            _write_in_place(path, data, mode)
-            return
-        raise _failed(path, error) from error
 
 
 def _take_owner(fd: int, path: str) -> None:
@@ -91,6 +116,30 @@ def _write_in_place(path: str, data: bytes, mode: int) -> None:
                 os.fchmod(stream.fileno(), mode)
     except OSError as error:
         raise _failed(path, error) from error
+
+
+@contextlib.contextmanager
+def only_one(directory: str) -> Iterator[None]:
+    """Keep other installs out of the place that `directory` stands for. Raises WiringError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise WiringError(
+                        "another install has been at work here all the time",
+                        code="locked",
+                        hint="wait for it, or end it",
+                        retryable=True,
+                    ) from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(fd)
 
 
 def move(source: str, target: str) -> None:

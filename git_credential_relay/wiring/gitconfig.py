@@ -65,6 +65,18 @@ def render(git: str, entries: Entries) -> str:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
+def remove(git: str, text: str, entries: Entries) -> str:
+    """The text of a configuration without `entries`, by git's own editing."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp's 0700
+    with tempfile.TemporaryDirectory(prefix="git-credential-relay-", dir=memory) as directory:
+        path = Path(directory, "config")
+        path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        present = parse(git, text)
+        for key, value in dict.fromkeys(entry for entry in entries if entry in present):
+            _run([git, "config", "--file", str(path), "--fixed-value", "--unset-all", key, value])
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
 def _run(command: list[str], stdin: str = "") -> str:
     try:
         done = subprocess.run(

@@ -15,13 +15,14 @@ _T = TypeVar("_T")
 
 @dataclass
 class EditedFile:
-    """A text file that got our block. `mode` and `newline` say how it was before.
+    """A text file that got our block, and how it was before.
 
-    `newline` tells that its last line had no end.
+    `opened_from` is the mode that it had if we had to open it to all; `newline` tells that its
+    last line had no end.
     """
 
     existed: bool
-    mode: int | None
+    opened_from: int | None
     newline: bool
     block: str
 

@@ -16,25 +16,23 @@ from git_credential_relay.wiring.place import Place
 def put(
     place: Place, path: str, text: str, mode: int, before: OwnFile | None
 ) -> tuple[OwnFile, list[Step]]:
-    """The record of a file that is all ours, and the steps if it needs some."""
+    """The record of a file that is all ours, and the step if it needs one."""
     real = place.real_link(path)
     current = _digest(real)
     digest = _sha256(text)
     aside = before.displaced if before else None
     if current == digest and files.mode_of(real) == mode:
         return OwnFile(digest, aside), []
-    steps: list[Step] = []
-    was = None
+    was = clear = None
     if current is not None and current not in (digest, before.sha256 if before else None):
         # Somebody else's, or renewed by somebody since we came: it comes back when we go.
         aside = aside or displaced(path)
         was = f"somebody else's; moves to {aside}"
-        steps.append(Step((), partial(_displace, real, place.real_link(aside), before)))
+        clear = partial(_displace, real, place.real_link(aside), before)
     elif current is not None:
         was = "an earlier one of ours"
-    write = partial(files.write_text, real, text, mode)
-    steps.append(Step((Change(path, was, "ours"),), write))
-    return OwnFile(digest, aside), steps
+    write = partial(files.write_text, real, text, mode, clear=clear)
+    return OwnFile(digest, aside), [Step((Change(path, was, "ours"),), write)]
 
 
 def _displace(real: str, target: str, before: OwnFile | None) -> None:

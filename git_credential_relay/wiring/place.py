@@ -36,6 +36,11 @@ class Place:
     gh: bool
     shared: bool
 
+    @property
+    def anchor(self) -> str:
+        """The directory that stands for the whole place: one install at a time may work in it."""
+        return self.root or ("/" if self.shared else self.bin.removesuffix("/.local/bin"))
+
     def real(self, path: str) -> str:
         """Where `path` is now, with its links followed without leaving the root."""
         return resolve(self.root, path)
@@ -62,9 +67,11 @@ def system_place(path: str | None) -> Place:
 
 def root_place(root: str, path: str | None) -> Place:
     """The root file system at `root`; its own programs are looked at, none of them is run."""
-    root = os.path.realpath(root)
-    if not os.path.isdir(root):
+    if not root or not os.path.isdir(root):  # an unset $ROOT must not mean this machine
         raise ConfigError(f"--root: no such directory: {root}", code="usage")
+    root = os.path.realpath(root)
+    if root == "/":
+        return system_place(path)
 
     def has(program: str) -> bool:
         return os.path.isfile(resolve(root, program))
@@ -83,6 +90,13 @@ def user_place(environ: Mapping[str, str]) -> Place:
     home = environ.get("HOME", "")
     if not home.startswith("/"):
         raise ConfigError("there is no home directory to install into", hint="set HOME")
+    if os.stat(home).st_uid != os.geteuid():
+        # As root in somebody's home we would follow that user's links.
+        raise ConfigError(
+            f"{home} belongs to somebody else",
+            code="foreign-home",
+            hint="run this as its owner",
+        )
     path = environ.get("PATH")
     state = environ.get("XDG_STATE_HOME", "")
     data = environ.get("XDG_DATA_HOME", "")

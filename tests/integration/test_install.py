@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -351,10 +352,20 @@ def test_a_closed_system_configuration_is_opened(root):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_closed_system_configuration_with_a_secret_is_refused(root):
+@pytest.mark.parametrize(
+    "text",
+    [
+        FOREIGN,
+        f"[sendemail]\n\tsmtpPass = {CANARY}\n",
+        f"[core]\n\tsshCommand = sshpass -p {CANARY} ssh\n",
+        f"[http]\n\tproxy = http://u:{CANARY}@proxy.example\n",
+    ],
+    ids=["header", "mail", "command", "proxy"],
+)
+def test_a_closed_system_configuration_with_a_secret_is_refused(root, text):
     """Opening it would show the secret to every agent."""
     file = root / "etc" / "gitconfig"
-    file.write_text(FOREIGN)
+    file.write_text(text)
     file.chmod(0o600)
     original = tree(root)
     done = run_program("install", "--root", str(root))
@@ -363,6 +374,136 @@ def test_a_closed_system_configuration_with_a_secret_is_refused(root):
     assert "[would-expose-secret]" in done.stderr
     assert CANARY not in done.stderr + done.stdout
     assert tree(root) == original
+
+
+def test_files_that_were_closed_since_stay_closed(root):
+    """uninstall does not open what somebody has shut, with a secret in it, after install."""
+    relay_env = root / "etc" / "git-credential-relay" / "relay.env"
+    relay_env.parent.mkdir()
+    for path in (relay_env, root / "etc" / "gitconfig"):
+        path.write_text("")
+        path.chmod(0o644)
+    install(root, "--host", "git.example")
+    with relay_env.open("a") as stream:
+        stream.write("WORKSPACE_TOKEN=s3cret\n")
+    for path in (relay_env, root / "etc" / "gitconfig"):
+        path.chmod(0o600)
+    uninstall(root)
+
+    assert relay_env.read_text() == "WORKSPACE_TOKEN=s3cret\n"
+    for path in (relay_env, root / "etc" / "gitconfig"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def lose_the_end(text: str) -> str:
+    """What `git config --remove-section` leaves of the section that stands last."""
+    return text.replace("# end git-credential-relay\n", "")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lose_the_end, lambda text: text.replace("\n", "\r\n"), lambda text: text.replace("# ", "; ")],
+    ids=["no-end", "dos-lines", "no-marks"],
+)
+def test_a_block_whose_marks_are_lost_is_found_all_the_same(root, damage):
+    """Entry by entry: nothing of ours stays in force when the launchers are gone, and a second
+    install leaves one of each."""
+    file = root / "etc" / "gitconfig"
+    file.write_text("[user]\n\tname = x\n")
+    install(root)
+    file.write_text(damage(file.read_text()), newline="")
+    install(root, "--host", "git.example")
+    assert values(file, "credential.https://github.com.helper") == ["", HELPER]
+    file.write_text(damage(file.read_text()), newline="")
+    uninstall(root)
+
+    listed = subprocess.run(
+        ["git", "config", "--file", file, "--list"], capture_output=True, check=True
+    )
+    assert listed.stdout.split() == [b"user.name=x"]
+
+
+def test_two_installs_at_once_take_turns(root):
+    """Both succeed, both hosts are wired, and uninstall restores what was there."""
+    (root / "usr" / "local" / "bin" / "gh").write_text("real")
+    (root / "usr" / "local" / "bin" / "gh").chmod(0o755)
+    original = tree(root)
+    running = [
+        subprocess.Popen(
+            [EXECUTABLE, "install", "--root", str(root), "--host", host],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for host in ("a.example", "b.example", "c.example")
+    ]
+    assert [process.communicate()[1] for process in running] == [b"", b"", b""]
+    for host in ("a.example", "b.example", "c.example"):
+        file = root / "etc" / "gitconfig"
+        assert values(file, f"credential.https://{host}.helper") == ["", HELPER]
+    uninstall(root)
+
+    assert tree(root) == original
+
+
+def test_commands_of_others_are_shown_only_when_they_are_harmless(root):
+    """A helper may be a shell snippet with a password in it, of whatever look."""
+    (root / "etc" / "gitconfig").write_text(
+        '[credential]\n\thelper = "!f() { echo password=hunter2; }; f"\n'
+    )
+    told = install(root) + uninstall(root)
+
+    assert "hunter2" not in told
+    assert "(not shown), " in told
+
+
+def test_what_others_add_among_our_settings_is_kept(root):
+    """A line that somebody writes into our block of relay.env is not ours to take away."""
+    install(root, "--host", "git.example")
+    relay_env = root / "etc" / "git-credential-relay" / "relay.env"
+    text = relay_env.read_text()
+    relay_env.write_text(text.replace("# end", "WORKSPACE_ID=mine\n# end"))
+    assert "kept what others wrote" in uninstall(root)
+
+    assert relay_env.read_text() == "WORKSPACE_ID=mine\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_no_lock(root, number):
+    """Otherwise git itself could not write its configuration any more."""
+    for milliseconds in range(0, 300, 30):
+        process = subprocess.Popen(
+            [EXECUTABLE, "install", "--root", str(root)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(timeout=milliseconds / 1000 + 0.01)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        process.wait()
+        assert list(root.rglob("*.lock")) == []
+        uninstall(root)
+
+
+def test_the_real_gh_stays_when_ours_cannot_be_written(root):
+    """It is moved away only when ours is there to take its place."""
+    gh = root / "usr" / "local" / "bin" / "gh"
+    gh.write_text("real")
+    gh.chmod(0o755)
+    (gh.parent / "gh.lock").mkdir()
+    done = run_program("install", "--root", str(root))
+
+    assert done.returncode == 1
+    assert gh.read_text() == "real"
+
+
+def test_an_empty_root_is_not_this_machine():
+    """`--root "$ROOT"` with an unset variable is a mistake, and touches nothing."""
+    done = run_program("install", "--root", "", "--dry-run")
+
+    assert done.returncode == 2
+    assert "[usage]" in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_root_with_links_is_not_left(root, tmp_path):
@@ -506,3 +647,23 @@ def test_a_bind_mounted_configuration_is_written_in_place(root, tmp_path, direct
     assert values(tmp_path / "wired", "credential.https://github.com.helper")[-1] == HELPER
     assert (tmp_path / "mounted").read_text() == FOREIGN
     assert (tmp_path / "mounted").stat().st_ino == original
+
+
+@root_only
+def test_somebody_elses_home_is_left_alone(tmp_path):
+    """As root with a user's HOME we would follow the links that lie there."""
+    home = tmp_path / "home"
+    os.chown(home, 65534, 65534)
+    done = run_program("install", "--global")
+
+    assert done.returncode == 2
+    assert "[foreign-home]" in done.stderr
+
+
+def test_a_fifo_is_not_waited_for(root):
+    """Something that is no file ends the install with an error, at once."""
+    os.mkfifo(root / "etc" / "gitconfig")
+    done = run_program("install", "--root", str(root))
+
+    assert done.returncode == 1
+    assert "[not-a-file]" in done.stderr

@@ -9,6 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from git_credential_relay.config import SYSTEM_FILES, Config, load, user_files
+from git_credential_relay.env_file import read_env_file
 from git_credential_relay.errors import ConfigError
 from git_credential_relay.secret import Secret
 from git_credential_relay.settings import SETTINGS
@@ -858,3 +859,31 @@ def test_the_machines_own_files_are_where_the_documents_say():
         "/run/git-credential-relay/relay.env",
         "/etc/git-credential-relay/relay.env",
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_relay_env_of_somebody_else_is_refused(tmp_path):
+    """Its owner would choose where our secret is sent; naming the file makes it meant."""
+    path = tmp_path / "home" / ".config" / "git-credential-relay" / "relay.env"
+    path.parent.mkdir(parents=True)
+    path.write_text("CLOUD_API_URL=https://elsewhere.example\n")
+    os.chown(path, 65534, 65534)
+    environ = {"HOME": str(tmp_path / "home")}
+
+    with pytest.raises(ConfigError, match="belongs to uid 65534") as raised:
+        load(environ)
+    assert raised.value.code == "foreign-owner"
+    named = load({**environ, "GIT_CREDENTIAL_RELAY_CONFIG": str(path)})
+    assert named.api_url == "https://elsewhere.example"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_relay_env_of_root_serves_everybody():
+    """The machine's settings are root's, whoever runs git."""
+    os.seteuid(65534)
+    try:
+        # A file of root's that all may read; that it holds no settings is found next.
+        with pytest.raises(ConfigError, match="not a NAME=value line"):
+            list(read_env_file("/etc/passwd", is_named=False))
+    finally:
+        os.seteuid(0)

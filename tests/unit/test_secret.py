@@ -163,3 +163,17 @@ def test_printable_is_one_line_within_the_limit(text, limit):
 def test_printable_says_that_it_cut():
     """A text that was cut ends in an ellipsis; one that fits does not."""
     assert (printable("x" * 9, 8), printable("x" * 8, 8)) == ("x" * 7 + "…", "x" * 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ssh://git@host/o/r", "ssh://git@host/o/r"),
+        (f"ssh://git:{CANARY}@host/o/r", f"ssh://{MASK}@host/o/r"),
+        ("ssh://git:hunter2@host/o/r", f"ssh://{MASK}@host/o/r"),
+        ("https://hunter2@host/o/r", f"https://{MASK}@host/o/r"),
+    ],
+)
+def test_the_user_of_an_ssh_address_is_no_secret(text, expected):
+    """Unless a password follows; over https a user alone may be a token."""
+    assert redact(text) == expected
