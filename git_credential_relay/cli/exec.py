@@ -12,7 +12,7 @@ from git_credential_relay.config import Config
 from git_credential_relay.credential.forge import Forge, Target
 from git_credential_relay.errors import ProtocolError
 from git_credential_relay.relay.compose import build_acquirer
-from git_credential_relay.relay.process import become, given_environment
+from git_credential_relay.relay.process import become, given_environment, keep_to_home
 from git_credential_relay.relay.remotes import Address, read_addresses
 from git_credential_relay.relay.variables import GITHUB_COM, token_variables
 
@@ -34,14 +34,18 @@ def exec_command(
     git-credential-relay exec -- glab mr list
     git-credential-relay exec --host github.com --repo acme/app -- npx semantic-release
 
-    For tools that only read variables: GH_TOKEN and GITHUB_TOKEN for github.com, GITLAB_TOKEN
-    and GITLAB_HOST (GITLAB_SUBFOLDER, GLAB_IS_OAUTH2) for a GitLab, FORGE_TOKEN and FORGE_URL
-    for a Forgejo. The token is as old as the command: one that runs for hours should ask for
-    its own.
+    For tools that only read variables: GH_TOKEN, GITHUB_TOKEN and GH_HOST for github.com,
+    GITLAB_TOKEN and GITLAB_HOST (GITLAB_SUBFOLDER, GLAB_IS_OAUTH2) for a GitLab, FORGE_TOKEN and
+    FORGE_URL for a Forgejo. The token is as old as the command: one that runs for hours should
+    ask for its own.
 
     Variables that would take a token elsewhere are not passed on: GH_ENTERPRISE_TOKEN,
     GITHUB_ENTERPRISE_TOKEN and CODESPACES with a token for github.com, GITLAB_API_HOST with one
-    for a GitLab. A GitHub Enterprise host has no variable of its own; run gh itself for it.
+    for a GitLab, and a GITHUB_API_URL, GH_REPO or GITLAB_URL (among others) that names another
+    host. A GitHub Enterprise host has no variable of its own; run gh itself for it.
+
+    Without HOME it is given that of its user: gh would take settings and extensions, which are
+    commands, from the current directory.
 
     Exit code and signals are those of COMMAND; 127 when there is none of that name, 126 when it
     cannot be run. Without a token it is not run.
@@ -49,8 +53,9 @@ def exec_command(
     config = configuration(ctx)
     environ = given_environment()
     target = _target(config, host, repo, use, read_addresses(environ))
-    variables = token_variables(target.forge)
+    variables = token_variables(target.forge, config)
     credential = build_acquirer(config).acquire(target)
+    keep_to_home(environ)
     become(command[0], command, variables.environment(environ, credential))
 
 

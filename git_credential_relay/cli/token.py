@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 
 import click
@@ -12,7 +13,7 @@ from git_credential_relay.cli.target import parse_forge, parse_target
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
 from git_credential_relay.relay.compose import build_acquirer
-from git_credential_relay.relay.variables import token_variables
+from git_credential_relay.relay.variables import TokenVariables, token_variables
 
 
 @click.command("token")
@@ -27,19 +28,18 @@ def token_command(ctx: click.Context, host: str, repo: str | None, use: str, for
     """Print a token with enough life left, from the cache, the API or a local source.
 
     raw: the token alone. json: with user name, expiry and hash. env: shell lines that export
-    what gh (GH_TOKEN, GITHUB_TOKEN), glab (GITLAB_TOKEN, GITLAB_HOST) or a Forgejo client
-    (FORGE_TOKEN, FORGE_URL) read.
+    what gh (GH_TOKEN, GITHUB_TOKEN, GH_HOST), glab (GITLAB_TOKEN, GITLAB_HOST) or a Forgejo
+    client (FORGE_TOKEN, FORGE_URL) read, and unset what would take the token to another host.
     """
     config = configuration(ctx)
     target = parse_target(parse_forge(config, host), repo, use)
-    if form == "env":
-        token_variables(target.forge)  # raises where there are none
+    # Raises where there are none, before anybody is asked for a token.
+    variables = token_variables(target.forge, config) if form == "env" else None
     credential = build_acquirer(config).acquire(target)
-    click.echo({"raw": _raw, "json": _json, "env": _env}[form](target, credential))
-
-
-def _raw(target: Target, credential: Credential) -> str:
-    return credential.password.reveal()
+    if variables is not None:
+        click.echo(_env(variables, credential))
+    else:
+        click.echo(_json(target, credential) if form == "json" else credential.password.reveal())
 
 
 def _json(target: Target, credential: Credential) -> str:
@@ -57,6 +57,9 @@ def _json(target: Target, credential: Credential) -> str:
     )
 
 
-def _env(target: Target, credential: Credential) -> str:
-    values = token_variables(target.forge).values(credential)
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())
+def _env(variables: TokenVariables, credential: Credential) -> str:
+    misleading = variables.misleading(os.environ)
+    lines = [f"unset {' '.join(misleading)}"] if misleading else []
+    values = variables.values(credential)
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    return "\n".join(lines)

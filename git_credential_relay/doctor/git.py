@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from git_credential_relay.doctor.gitconfig import Entry, parse_listing
+from git_credential_relay.doctor.owner import Owner
 
 GIT_SECONDS = 5.0  # it takes 2 ms, unless it is somebody's script
 # They would make git tell more than it was asked for.
 _HIDDEN = re.compile(r"GIT_(TRACE.*|CURL_VERBOSE)")
+_FOR_OWNERS = frozenset({"PATH"})
 _FROM_THE_SYSTEM = ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM")
 
 Version = tuple[int, int]
@@ -30,14 +32,6 @@ class Done:
     err: str
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whom to run a command as, so that nothing is done to a file its owner could not do."""
-
-    uid: int
-    gid: int
-
-
 def run(
     command: list[str],
     environ: Mapping[str, str],
@@ -46,12 +40,20 @@ def run(
     owner: Owner | None = None,
     seconds: float = GIT_SECONDS,
 ) -> Done:
-    """Run a command with nothing on stdin, for at most `seconds`."""
-    other = {"user": owner.uid, "group": owner.gid, "extra_groups": []} if owner else {}
+    """Run a command with nothing on stdin, for at most `seconds`.
+
+    As another user, `owner`, it has nothing of ours: no variables, groups, files or terminal.
+    """
+    # The owner can read the environment of the process and take hold of its terminal.
+    names = _FOR_OWNERS & environ.keys() if owner else environ.keys()
+    other: dict[str, object] = {}
+    if owner:
+        other = {"user": owner.uid, "group": owner.gid, "extra_groups": []}
+        other["start_new_session"] = True
     try:
         done = subprocess.run(  # type: ignore[call-overload]
             command,
-            env={name: text for name, text in environ.items() if not _HIDDEN.fullmatch(name)}
+            env={name: environ[name] for name in names if not _HIDDEN.fullmatch(name)}
             | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from git_credential_relay.doctor.urlmatch import Url, matches
+from git_credential_relay.secret import is_plain_command
 
 COMMAND_SCOPE = "command"
 INHERITED_SCOPES = ("system", "global")
@@ -16,9 +17,6 @@ _TRUE = ("true", "yes", "on")
 # Where `git -c` and the environment put settings; whichever is set is to be taken away.
 COMMAND_VARIABLES = ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
 # What a helper of one line may hold: people write passwords into them.
-_PLAIN = re.compile(r"!?[\w@%+=:,./~\"' -]*")
-_SUSPICIOUS = re.compile(r"pass|token|secret|echo|printf", re.IGNORECASE)
-_KNOWN_OPTIONS = ("--timeout=", "--file=", "--socket=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +111,6 @@ def rewritten(entries: Iterable[Entry], url: str, variable: str) -> tuple[str, E
     return (best.subsection or "") + url[len(best.value or "") :], best
 
 
-def is_plain(command: str) -> bool:
-    """Whether a setting may be shown: a program and words, none of which could be a secret."""
-    if not _PLAIN.fullmatch(command) or _SUSPICIOUS.search(command):
-        return False
-    return all(word.startswith(_KNOWN_OPTIONS) for word in command.split() if "=" in word)
-
-
 def unset_command(culprits: Sequence[Entry], entries: Sequence[Entry]) -> str:
     """The command that takes `culprits` out of the files they stand in, and nothing else.
 
@@ -133,7 +124,7 @@ def unset_command(culprits: Sequence[Entry], entries: Sequence[Entry]) -> str:
         all_values = [e.value or "" for e in entries if (e.file, e.key) == (file, key)]
         command = f"git config --file {shlex.quote(file or '')} --unset-all {shlex.quote(key)}"
         if any(value not in values for value in all_values):
-            if not all(is_plain(value) for value in values):
+            if not all(is_plain_command(value) for value in values):
                 return edit_command(file or "")
             command += f" {shlex.quote(_pattern(values))}"
         commands.append(command)

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+# What leads programs to the user's files, where HOME does not.
+_DIRECTORIES = (
+    "GH_CONFIG_DIR",
+    "GLAB_CONFIG_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+)
+
 
 def given_environment() -> dict[str, str]:
     """The environment this process was started with, without what Python added to it.
@@ -29,6 +39,31 @@ def given_environment() -> dict[str, str]:
         except OSError:
             pass  # no /proc: then the variable stays
     return environ
+
+
+def keep_to_home(environ: dict[str, str]) -> None:
+    """Have programs look for the user's files in the user's home and nowhere else.
+
+    Without HOME, or with a relative path in `environ`, gh takes its settings, aliases and
+    extensions from the directory it stands in. That may be a work tree, and whoever wrote what is
+    in it would run commands with our token.
+    """
+    for name in _DIRECTORIES:
+        if environ.get(name) and not os.path.isabs(environ[name]):
+            del environ[name]
+    if not os.path.isabs(environ.get("HOME", "")):
+        environ["HOME"] = _home()
+
+
+def _home() -> str:
+    """The user's home in the system's list of users; `/` for somebody who is not in it."""
+    import pwd  # only where HOME is missing
+
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+    return home if os.path.isabs(home) else "/"
 
 
 def use_default_signals() -> None:

@@ -46,7 +46,7 @@ def addresses(configuration: bytes) -> list[Address]:
     """The addresses in the output of `git config --null --get-regexp` for remotes.
 
     Those that `gh repo set-default` chose (`gh-resolved`) come first, then gh's preferred names,
-    then the others as they stand. Like git, `url.<base>.insteadOf` is applied.
+    then the others by name. Like git, `url.<base>.insteadOf` is applied.
     """
     urls: dict[str, str] = {}
     resolved: dict[str, str] = {}
@@ -61,7 +61,7 @@ def addresses(configuration: bytes) -> list[Address]:
             urls.setdefault(name, value)  # the first one is fetched from
         elif variable == "gh-resolved":
             resolved[name] = value
-    names = sorted(urls, key=lambda name: (name not in resolved, _rank(name)))
+    names = sorted(urls, key=lambda name: (name not in resolved, _rank(name), name))
     found = []
     for name in names:
         address = parse_address(_rewritten(urls[name], instead_of))
@@ -75,7 +75,9 @@ def parse_address(url: str) -> Address | None:
     """The address in a URL or in ssh's short form `[user@]host:path`; None for anything else."""
     scheme, separator, rest = url.partition("://")
     if separator:
-        authority, _, path = rest.partition("/")
+        # Where git and gh let the authority end: behind that an `@` says nothing about the host.
+        end = min((n for c in "/?#\\" if (n := rest.find(c)) >= 0), default=len(rest))
+        authority, path = rest[:end], rest[end:]
         host = authority.rpartition("@")[2].lower()
         if scheme.lower() in ("http", "https"):
             host = host.removesuffix(":443" if scheme.lower() == "https" else ":80")

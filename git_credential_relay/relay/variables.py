@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from git_credential_relay.credential.forge import FORGEJO, GITLAB
-from git_credential_relay.errors import ConfigError
+from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB
+from git_credential_relay.errors import ConfigError, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Final
 
+    from git_credential_relay.config import Config
     from git_credential_relay.credential.credential import Credential
     from git_credential_relay.credential.forge import Forge
 
@@ -29,6 +30,17 @@ DEPTH = "GIT_CREDENTIAL_RELAY_GH_DEPTH"
 MAX_DEPTH = 16
 # With these, glab would send the token elsewhere than to GITLAB_HOST.
 OVERRIDES_IN_GLAB = ("GITLAB_API_HOST", "GITLAB_SUBFOLDER")
+# Where tools look for their forge before, or in place of, the variable that we set: a host or a
+# URL, and a repository that may begin with one. gh takes GH_TOKEN for tenants of ghe.com too.
+_ADDRESSES = {
+    GITHUB: ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL", "GITHUB_SERVER_URL", "GITHUB_URL", "GH_URL"),
+    GITLAB: (
+        *("GITLAB_URI", "GITLAB_URL", "GITLAB_BASE_URL", "GL_HOST", "GL_URL"),
+        *("CI_SERVER_URL", "CI_API_V4_URL"),
+    ),
+}
+_REPOSITORIES = {GITHUB: "GH_REPO", GITLAB: "GITLAB_REPO"}
+HOSTS = "GIT_CREDENTIAL_RELAY_HOSTS"
 FROM_API = ("relay API", "cache")
 
 
@@ -39,11 +51,16 @@ class TokenVariables:
     or a token beside it, to another host.
     """
 
-    __slots__ = ("address", "removed", "tokens")
+    __slots__ = ("address", "forge", "removed", "tokens")
 
     def __init__(
-        self, tokens: tuple[str, ...], address: dict[str, str], removed: tuple[str, ...] = ()
+        self,
+        forge: Forge,
+        tokens: tuple[str, ...],
+        address: dict[str, str],
+        removed: tuple[str, ...] = (),
     ) -> None:
+        self.forge: Final = forge
         self.tokens: Final = tokens
         self.address: Final = address
         self.removed: Final = removed
@@ -52,14 +69,23 @@ class TokenVariables:
         """Names and values with the token of `credential`."""
         return {**dict.fromkeys(self.tokens, credential.password.reveal()), **self.address}
 
+    def misleading(self, environ: Mapping[str, str]) -> list[str]:
+        """Those of `environ` with which a tool would send the token to another host."""
+        return [name for name in environ if name in self.removed or self._leads_away(environ, name)]
+
     def environment(self, environ: Mapping[str, str], credential: Credential) -> dict[str, str]:
         """`environ` with these variables in it, marked as ours."""
-        removed = (*self.removed, *own_tokens(environ))
+        removed = (*self.misleading(environ), *own_tokens(environ))
         kept = {name: value for name, value in environ.items() if name not in removed}
         return {**kept, **self.values(credential), **mark(credential)}
 
+    def _leads_away(self, environ: Mapping[str, str], name: str) -> bool:
+        if name in _ADDRESSES.get(self.forge.kind, ()):
+            return not _is_at(self.forge, environ[name])
+        return name == _REPOSITORIES.get(self.forge.kind) and not _is_in(self.forge, environ[name])
 
-def token_variables(forge: Forge) -> TokenVariables:
+
+def token_variables(forge: Forge, config: Config) -> TokenVariables:
     """What the tools of that kind of forge read: gh, glab, clients of Forgejo.
 
     Raises ConfigError for a GitHub Enterprise host: no variable binds a token to it.
@@ -70,9 +96,9 @@ def token_variables(forge: Forge) -> TokenVariables:
         address = {"GITLAB_HOST": forge.host, "GLAB_IS_OAUTH2": "true"}
         if forge.root:
             address["GITLAB_SUBFOLDER"] = forge.root
-        return TokenVariables(("GITLAB_TOKEN",), address, OVERRIDES_IN_GLAB)
+        return TokenVariables(forge, ("GITLAB_TOKEN",), address, OVERRIDES_IN_GLAB)
     if forge.kind == FORGEJO:
-        return TokenVariables(("FORGE_TOKEN",), {"FORGE_URL": forge.url})
+        return TokenVariables(forge, ("FORGE_TOKEN",), {"FORGE_URL": forge.url})
     if forge.host != GITHUB_COM:
         raise ConfigError(
             f"no variable binds a token to {forge.host}",
@@ -80,7 +106,42 @@ def token_variables(forge: Forge) -> TokenVariables:
             hint="run gh itself, which `git-credential-relay install` wires for this host,"
             " or use `token --format raw`",
         )
-    return TokenVariables(GITHUB_TOKENS, {}, (*UNBOUND_IN_GH, CODESPACES))
+    address = {"GH_HOST": GITHUB_COM, **_enterprise_hosts(config)}
+    return TokenVariables(forge, GITHUB_TOKENS, address, (*UNBOUND_IN_GH, CODESPACES))
+
+
+def _enterprise_hosts(config: Config) -> dict[str, str]:
+    """What GH_HOST says of our hosts, kept where a GH_HOST for gh takes its place.
+
+    So git below it is served for these hosts as before.
+    """
+    enterprise, listed = config.value("GH_HOST"), config.value(HOSTS)
+    if enterprise is None or enterprise.text == GITHUB_COM:
+        return {}
+    return {HOSTS: f"{listed.text},{enterprise.text}" if listed else enterprise.text}
+
+
+def _is_at(forge: Forge, address: str) -> bool:
+    """Whether `address`, a host or a URL, is the forge's or that of its API."""
+    from git_credential_relay.credential.url import split_url
+
+    try:
+        scheme, host, _ = split_url(address if "://" in address else f"https://{address}")
+    except ProtocolError:
+        return False
+    return scheme == forge.scheme and host in (forge.host, f"api.{forge.host}")
+
+
+def _is_in(forge: Forge, repository: str) -> bool:
+    """Whether `repository`, `[HOST/]OWNER/NAME` or a URL, names no other host than `forge`."""
+    from git_credential_relay.relay.remotes import parse_address
+
+    if ":" in repository:
+        address = parse_address(repository)
+        return address is not None and address.host == forge.host
+    host, _, rest = repository.partition("/")
+    # In a path of three a GitLab sees groups, and gh a host.
+    return forge.kind == GITLAB or "/" not in rest or host.lower() == forge.host
 
 
 def mark(credential: Credential) -> dict[str, str]:

@@ -496,6 +496,89 @@ def test_root_repairs_as_the_owner(open_directory, api):
         assert PASSWORD in roots.read_text()
 
 
+# As a git that is slow enough for the repository's owner to do something in the meantime.
+SWAPPING_GIT = """\
+#!/bin/sh
+test "$*" = --version && echo "git version 2.53.0" && exit 0
+{git} "$@"
+code=$?
+case "$*" in *"{lib}/config "*--list*) mv {lib} {lib}.away && ln -s {roots} {lib};; esac
+exit $code
+"""
+TELLING_GIT = """\
+#!/bin/sh
+test "$*" = --version && echo "git version 2.53.0" && exit 0
+test "$(id -u)" = 0 || {{
+    id -G
+    cut -d" " -f6 /proc/$$/stat
+    echo $$
+    cat /proc/$$/environ
+}} >{seen}
+exec {git} "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a repository away")
+def test_root_does_not_follow_a_directory_that_was_exchanged(open_directory, api):
+    """Between root's look at a file and its change the owner leads the way to a file of root's."""
+    root = Path(tempfile.mkdtemp(dir=open_directory))
+    root.chmod(0o755)
+    with patient(root / "patient", api) as well:
+        submodule(well)
+        well.agent.work.chmod(0o755)
+        foreign_repository(well)
+        roots = root / "roots"
+        roots.mkdir(0o755)
+        (roots / "config").write_text("[user]\n\tname = root\n")
+        lib = well.clone / ".git/modules/lib"
+        put(
+            well.programs / "git",
+            SWAPPING_GIT.format(git=GIT, lib=lib, roots=roots),
+            mode=0o755,
+        )
+        checks = well.examine(is_offline=True, fixes=True)
+
+        assert lib.is_symlink()
+        assert "fix-failed" in {check.code for check in checks}
+        assert (roots / "config").read_text() == "[user]\n\tname = root\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a repository away")
+def test_root_tells_the_owner_nothing(open_directory, api):
+    """What runs as the owner has none of root's variables, groups and terminals."""
+    root = Path(tempfile.mkdtemp(dir=open_directory))
+    root.chmod(0o755)
+    with patient(root / "patient", api) as well:
+        well.config("remote.origin.url", well.url.replace("://", f"://x:{PASSWORD}@"))
+        well.agent.work.chmod(0o755)
+        foreign_repository(well)
+        seen = well.clone / "seen"
+        put(well.programs / "git", TELLING_GIT.format(git=GIT, seen=seen), mode=0o755)
+        checks = well.examine(is_offline=True, fixes=True)
+        groups, session, pid, environ = seen.read_bytes().split(b"\n", 3)
+
+        assert "repaired" in {check.code for check in checks}
+        assert groups == b"65534"
+        assert session == pid
+        names = {entry.partition(b"=")[0] for entry in environ.split(b"\0") if entry}
+        assert names == {b"PATH", b"LC_ALL", b"GIT_TERMINAL_PROMPT"}
+
+
+@pytest.mark.parametrize(
+    "name", [".netrc", ".config/gh/hosts.yml"], ids=["netrc-entry", "gh-stored-token"]
+)
+def test_what_was_moved_away_before_is_kept(well, name):
+    """The command that moves a file out of the way does not write over one that lies there."""
+    path, before = well.home / name, well.home / f"{name}.old"
+    put(path, f"machine 127.0.0.1 password {PASSWORD}\n" if name == ".netrc" else HOSTS_YML)
+    put(before, "kept")
+    [fix] = [check.fix for check in well.examine(is_offline=True) if "mv " in (check.fix or "")]
+    well.shell(fix)
+
+    assert not path.exists()
+    assert "kept" in {file.read_text() for file in path.parent.glob(f"{path.name}*")}
+
+
 def test_the_program_prints_json_and_its_exit_code_says_whether_it_is_well(well):
     """`doctor --json` prints one object of the documented form; 1 when a check fails."""
     command = [str(well.agent.launcher), "doctor", "--json", "--offline"]

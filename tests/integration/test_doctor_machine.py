@@ -22,7 +22,7 @@ def machine(open_directory, executable):
     """A machine that `install` has wired for the playground forge."""
     with wired_machine(executable, open_directory) as machine:
         relay_env = "/run/git-credential-relay/relay.env"
-        machine.run(f"chown {AGENT} {relay_env}; chmod 0600 {relay_env}", uid=0)
+        machine.run(f"chown 0:{AGENT} {relay_env}; chmod 0640 {relay_env}", uid=0)
         yield machine
 
 

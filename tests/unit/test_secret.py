@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_credential_relay.secret import MASK, Secret, printable, redact, token_sha256
+from git_credential_relay.secret import (
+    MASK,
+    Secret,
+    is_plain_command,
+    printable,
+    redact,
+    token_sha256,
+)
 
 CANARY = "ghs_canary0123456789"
 # GitHub's newer installation tokens: some 520 characters, dots among them.
@@ -177,3 +184,21 @@ def test_printable_says_that_it_cut():
 def test_the_user_of_an_ssh_address_is_no_secret(text, expected):
     """Unless a password follows; over https a user alone may be a token."""
     assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "may_be_shown"),
+    [
+        ("store", True),
+        ("cache --timeout=300", True),
+        ('!"/usr/bin/gh" auth git-credential', True),
+        ("/opt/helper --key=abc", False),
+        ("!echo hunter2", False),
+        ("!f() { cat x; }; f", False),
+        ("!cat ~/.my-token", False),
+        ("helper --password x", False),
+    ],
+)
+def test_what_may_hold_a_secret_is_not_plain(command, may_be_shown):
+    """People write passwords into helpers of one line."""
+    assert is_plain_command(command) == may_be_shown

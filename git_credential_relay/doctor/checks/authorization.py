@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
+from git_credential_relay.doctor.checks.helpers import away_command
 from git_credential_relay.doctor.gitconfig import (
     COMMAND_VARIABLES,
     Entry,
@@ -63,7 +63,7 @@ def check_netrc(environ: Mapping[str, str], url: Url) -> Check:
         NETRC,
         "netrc-entry",
         f"{path} has an entry for {url.host}, which is used in place of any helper",
-        f"mv {shlex.quote(path)} {shlex.quote(path + '.old')}",
+        away_command(path),
     )
 
 

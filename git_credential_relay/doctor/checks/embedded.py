@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from git_credential_relay.doctor.addresses import secrets_in, without_user
 from git_credential_relay.doctor.checks.helpers import PROGRAM
-from git_credential_relay.doctor.git import Git, Owner
+from git_credential_relay.doctor.git import Git
 from git_credential_relay.doctor.gitconfig import Entry, edit_command
+from git_credential_relay.doctor.owner import owner_of
 from git_credential_relay.doctor.report import Check, fail, ok
 from git_credential_relay.doctor.urlmatch import parse_url
 
@@ -92,7 +92,7 @@ def _replace(git: Git, file: str, key: str, values: list[str]) -> str | None:
     Never with a pattern: a secret in the arguments could be read by every process.
     """
     try:
-        owner = _owner_of(file)
+        owner = owner_of(file)
     except OSError as error:
         return error.strerror or type(error).__name__
     arguments = ["--replace-all", key]
@@ -102,14 +102,6 @@ def _replace(git: Git, file: str, key: str, values: list[str]) -> str | None:
             return done.err.strip() or f"git config exited with {done.code}"
         arguments = ["--add", key]
     return None
-
-
-def _owner_of(file: str) -> Owner | None:
-    """Whom to write `file` as: root must not follow the links that others made."""
-    if os.geteuid() != 0:
-        return None
-    info = os.stat(os.path.dirname(file))
-    return Owner(info.st_uid, info.st_gid) if info.st_uid else None
 
 
 def _key(entry: Entry) -> str:

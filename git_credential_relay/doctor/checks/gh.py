@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from git_credential_relay.doctor.checks.helpers import PROGRAM, install_command
+from git_credential_relay.doctor.checks.helpers import PROGRAM, away_command, install_command
 from git_credential_relay.doctor.git import Version, run, version_in
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_text
@@ -142,7 +142,7 @@ def _look_at(path: Path, directory: Path, version: Version | None) -> Iterator[C
     except ConfigError as error:
         yield warn(HOSTS, "gh-unreadable", error.message)
         return
-    away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}"
+    away = away_command(str(path))
     hosts = data if path.name == "hosts.yml" else {"": data}
     for name, host in hosts.items():
         if not isinstance(host, dict):

@@ -12,17 +12,22 @@ from git_credential_relay.doctor.gitconfig import (
     Entry,
     about,
     in_force,
-    is_plain,
     unset_command,
 )
 from git_credential_relay.doctor.report import Check, fail, ok, warn
 from git_credential_relay.doctor.urlmatch import Url
+from git_credential_relay.secret import is_plain_command
 
 HELPERS = "helper-order"
 
 PROGRAM = "git-credential-relay"
 # Git's own helper that writes passwords into a file as they are.
 PLAINTEXT = "store"
+
+
+def away_command(path: str) -> str:
+    """The command that moves a file out of the way, and keeps what was moved there before."""
+    return f"mv --backup=numbered {shlex.quote(path)} {shlex.quote(f'{path}.old')}"
 
 
 def words_of(command: str | None) -> list[str]:
@@ -61,7 +66,7 @@ def _told(entries: Sequence[Entry]) -> str:
 def _shown(command: str | None) -> str:
     if not command:
         return "a reset (empty value)"
-    return command if is_plain(command) else "a shell snippet"
+    return command if is_plain_command(command) else "a shell snippet"
 
 
 def check_helpers(entries: Sequence[Entry], url: Url) -> Iterator[Check]:

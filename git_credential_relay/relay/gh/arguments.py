@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Final
 
 # What to do for a call.
@@ -46,17 +46,82 @@ _TAKES_URL = frozenset(("pr", "issue", "repo", "browse", "co", "discussion", "ru
 # Here `-h` is a short flag with a value; everywhere else it asks for help.
 _HOST_FLAG = frozenset(("auth", "config"))
 _HOMEPAGE_FLAG = frozenset(("repo edit", "repo create", "repo new"))
-# Flags whose value may look like the argument we look for.
-_VALUE_FLAGS = frozenset(
-    {"--body", "--body-file", "--title", "--template", "--comment", "--subject", "--recover"}
-    | {"--base", "--head", "--branch", "--source", "--homepage", "--default-branch", "--notes"}
-    | {"--upstream-remote-name", "--remote-name", "--jq", "--description", "--commit"}
-    | {"-b", "-t", "-F", "-T", "-c", "-u", "-B", "-H", "-q"}
+# gh's own commands, whose flags we know; any other word is an alias or an extension.
+_COMMANDS = frozenset(
+    {"agent-task", "api", "attestation", "auth", "browse", "cache", "co", "codespace"}
+    | {"discussion", "gist", "issue", "label", "org", "pr", "preview", "project", "release"}
+    | {"repo", "ruleset", "run", "search", "secret", "skill", "status", "variable", "workflow"}
 )
-_API_VALUE_FLAGS = frozenset(
-    {"--field", "--raw-field", "--header", "--method", "--input", "--jq", "--template"}
-    | {"--preview", "--cache", "-f", "-F", "-H", "-X", "-q", "-t", "-p"}
+# Flags whose value may look like the argument we look for, or like a flag.
+_FLAGS_WITH_VALUE = (
+    "-A -B -D -F -H -L -O -S -T -X -a -b -c -d -e -f -g -i -j -k -l -m -n -o -p -q -r -s -t -u -v"
+    " --add-assignee --add-blocked-by --add-blocking --add-label --add-project --add-reviewer"
+    " --add-sub-issue --add-topic --after --app --assignee --attach --attempt --author"
+    " --author-email --base --blocked-by --blocking --body --body-file --branch --branch-repo"
+    " --cache --category --color --comment --commit --default-branch --description --dir"
+    " --duplicate-of --exclude --field --fork-name --gitignore --head --header --homepage --input"
+    " --issue-repo --job --jq --json --label --language --license --limit --match-head-commit"
+    " --mention --method --milestone --name --notes --order --org --output --parent --pattern"
+    " --preview --project --raw-field --reason --recover --ref --remote --remote-name"
+    " --remove-assignee --remove-blocked-by --remove-blocking --remove-label --remove-project"
+    " --remove-reviewer --remove-sub-issue --remove-topic --reviewer --search --sort --source"
+    " --squash-merge-commit-message --state --status --subject --team --template --title --topic"
+    " --type --upstream-remote-name --user --visibility --workflow --worktree"
 )
+_VALUE_FLAGS = frozenset(_FLAGS_WITH_VALUE.split())
+# Those of them that have no value with these commands.
+_SWITCHES = {
+    "api": "-i",
+    "auth login": "-c",
+    "auth refresh": "-c",
+    "auth status": "-a -t",
+    "browse": "-a -c -n -p -r -s --commit",
+    "cache delete": "-a",
+    "co": "-f",
+    "discussion view": "-c",
+    "gist create": "-p",
+    "gist view": "-r",
+    "issue comment": "-e",
+    "issue create": "-e",
+    "issue develop": "-c -l",
+    "issue new": "-e",
+    "issue view": "-c",
+    "label clone": "-f",
+    "label create": "-f",
+    "pr checkout": "-f",
+    "pr close": "-d",
+    "pr comment": "-e",
+    "pr create": "-d -e -f",
+    "pr list": "-d",
+    "pr ls": "-d",
+    "pr merge": "-d -m -r -s",
+    "pr new": "-d -e -f",
+    "pr revert": "-d",
+    "pr review": "-a -c -r --comment",
+    "pr status": "-c",
+    "pr view": "-c",
+    "release create": "-d -p",
+    "release new": "-d -p",
+    "repo autolink": "-n",
+    "repo create": "-c",
+    "repo edit": "--template",
+    "repo fork": "--remote",
+    "repo list": "--source",
+    "repo ls": "--source",
+    "repo new": "-c",
+    "repo set-default": "-u -v",
+    "ruleset list": "-p",
+    "ruleset view": "-p",
+    "run list": "-a",
+    "run ls": "-a",
+    "run rerun": "-d",
+    "run view": "-v",
+    "secret delete": "-u --user",
+    "secret list": "-u --user",
+    "secret set": "-u --user",
+    "workflow list": "-a",
+    "workflow run": "--json",
+}
 
 
 class Call:
@@ -99,26 +164,48 @@ def _read(arguments: Sequence[str], call: Call) -> bool:
         if not argument.startswith("-") or argument == "-":
             call.words.append(argument)
             continue
-        name, equals, value = argument.partition("=")
-        if name.startswith("-R") and not argument.startswith("--"):
-            call.repository = argument[2:].removeprefix("=") or next(rest, "")
-        elif name == "--repo":
-            call.repository = value if equals else next(rest, "")
-        elif name == "--hostname" or (name == "-h" and call.words[:1] and _is_host(call.words)):
-            call.hostname = value if equals else next(rest, "")
-        elif argument in ("-h", "--help") and " ".join(call.words[:2]) not in _HOMEPAGE_FLAG:
-            return True
-        elif not equals and (name == "-h" or name in _value_flags(call.words)):
-            next(rest, None)
+        for name, value in _flags(argument):
+            if name in ("-R", "--repo"):
+                call.repository = next(rest, "") if value is None else value
+            elif name == "--hostname" or (name == "-h" and _is_host(call.words)):
+                call.hostname = next(rest, "") if value is None else value
+            elif name in ("-h", "--help") and " ".join(call.words[:2]) not in _HOMEPAGE_FLAG:
+                return True
+            elif not _takes_value(name, call.words):
+                continue
+            elif value is None:
+                next(rest, None)
+            break  # what follows in the same argument was the value
     return False
 
 
+def _flags(argument: str) -> Iterator[tuple[str, str | None]]:
+    """The flags in `argument`, each with the value that it would have there, if it takes one.
+
+    Short ones may share a dash: in `-wRo/r`, as in `-wR=o/r`, the R has a value if the w has none.
+    """
+    if argument.startswith("--"):
+        name, equals, value = argument.partition("=")
+        yield name, value if equals else None
+        return
+    for n, letter in enumerate(argument[1:], start=2):
+        yield f"-{letter}", argument[n:].removeprefix("=") or None
+        if argument[n : n + 1] == "=":
+            return
+
+
 def _is_host(words: Sequence[str]) -> bool:
-    return words[0] in _HOST_FLAG
+    return bool(words) and words[0] in _HOST_FLAG
 
 
-def _value_flags(words: Sequence[str]) -> frozenset[str]:
-    return _API_VALUE_FLAGS if words[:1] == ["api"] else _VALUE_FLAGS
+def _takes_value(name: str, words: Sequence[str]) -> bool:
+    command = " ".join(words[:1])
+    if name == "-h":
+        return True  # only asked where it is not for help
+    if name not in _VALUE_FLAGS or command not in _COMMANDS:
+        return False
+    switches = (_SWITCHES.get(known, "") for known in (command, " ".join(words[:2])))
+    return all(name not in those.split() for those in switches)
 
 
 def _subject(words: Sequence[str], command: str, subcommand: str) -> str | None:

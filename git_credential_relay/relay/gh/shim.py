@@ -17,6 +17,7 @@ from git_credential_relay.relay.gh.arguments import GIT_CREDENTIAL, PLAIN, SETUP
 from git_credential_relay.relay.process import (
     become,
     given_environment,
+    keep_to_home,
     use_default_signals,
 )
 from git_credential_relay.relay.variables import (
@@ -55,6 +56,7 @@ def run(argv: Sequence[str]) -> int:
     use_default_signals()
     environ = given_environment()
     ours = _forget(environ)
+    keep_to_home(environ)
     call = Call(argv[1:])
     if call.kind == SETUP_GIT:
         sys.stderr.write(SETUP_GIT_MESSAGE)

@@ -144,3 +144,26 @@ def test_enterprise_token_of_ones_own_is_respected(agent):
 
     assert [request.token for request in agent.github.seen(ENTERPRISE)] == ["token my-own"]
     assert agent.asked() == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({"GH_HOST": TENANT}, id="GH_HOST"),
+        pytest.param({"GH_REPO": f"{TENANT}/octo/demo"}, id="GH_REPO"),
+        pytest.param({"GH_REPO": f"https://{TENANT}/octo/demo"}, id="GH_REPO as URL"),
+        pytest.param({}, id="remote"),
+    ],
+)
+@pytest.mark.parametrize("command", [["api", "user"], ["pr", "list"]], ids=" ".join)
+def test_exec_keeps_its_token_from_a_tenant(agent, environ, command):
+    """`exec` runs the real gh with GH_TOKEN, which it would show to a tenant of ghe.com."""
+    checkout = agent.checkout(f"https://{TENANT}/octo/demo") if not environ else agent.work
+    agent.run(
+        [str(agent.launcher), "exec", "--", str(agent.real), *command],
+        environ=environ,
+        cwd=checkout,
+    )
+
+    assert agent.asked() == [("github.com", None)]
+    assert agent.github.seen(TENANT) == []

@@ -60,6 +60,8 @@ def test_enterprise_host_is_answered(agent):
         pytest.param(b"protocol=https\n\n", id="no host"),
         pytest.param(b"protocol=https\nhost=github.com\x00.evil.test\n\n", id="control byte"),
         pytest.param(b"url=http://github.com/octo/demo\n\n", id="http url"),
+        pytest.param(b"url=https://evil.example.test#@github.com/o/r\n", id="host in a fragment"),
+        pytest.param(b"url=https://evil.example.test?@github.com/o/r\n", id="host in a query"),
         pytest.param(b"", id="nothing"),
     ],
 )

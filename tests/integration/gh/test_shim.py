@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import pwd
 import select
 import signal
 import subprocess
@@ -274,6 +275,61 @@ def test_nothing_else_changes_in_the_environment(agent):
         "GIT_CREDENTIAL_RELAY_GH_DEPTH",
         "GIT_CREDENTIAL_RELAY_TOKEN_SHA256",
     }
+
+
+PLANTED = {
+    "alias": ("hi", ".config/gh/config.yml", "aliases:\n    hi: '!touch ran'\n"),
+    "extension": ("hi", ".local/share/gh/extensions/gh-hi/gh-hi", "#!/bin/sh\ntouch ran\n"),
+}
+RELATIVE = {
+    "GH_CONFIG_DIR": {"GH_CONFIG_DIR": ".config/gh"},
+    "XDG": {"XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share"},
+    "HOME": {"HOME": ".", "XDG_DATA_HOME": ""},
+}
+
+
+@pytest.mark.parametrize(
+    ("planted", "variables"),
+    [
+        ("alias", "GH_CONFIG_DIR"),
+        ("alias", "XDG"),
+        ("extension", "XDG"),
+        ("extension", "HOME"),
+    ],
+)
+def test_a_work_tree_brings_no_commands(agent, planted, variables):
+    """gh's settings and extensions are the user's, never those of the directory it stands in.
+
+    With HOME itself gh is given a directory for its settings, as it might write to the real home.
+    """
+    command, name, text = PLANTED[planted]
+    path = agent.work / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    environ = dict(RELATIVE[variables])
+    if variables == "HOME":
+        environ["GH_CONFIG_DIR"] = str(agent.home)
+    ran = agent.work / "ran"
+
+    agent.bare_gh(command, environ=environ)
+    assert ran.exists()
+    ran.unlink()
+
+    agent.gh(command, environ=environ)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("arguments", [["api", "user"], ["--version"], ["auth", "login"]])
+@pytest.mark.parametrize("home", ["", "."])
+def test_gh_always_has_a_home(agent, arguments, home):
+    """Whatever gh is called for, without a HOME it is given that of the user; shown by a script."""
+    agent.real.unlink()
+    agent.real.write_text('#!/bin/sh\necho "$HOME"\n')
+    agent.real.chmod(0o755)
+    result = agent.gh(*arguments, environ={"HOME": home})
+
+    assert result.stdout.decode() == f"{pwd.getpwuid(os.getuid()).pw_dir}\n"
 
 
 @pytest.mark.parametrize(

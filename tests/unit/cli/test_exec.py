@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -50,7 +51,10 @@ def write_program(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("github.com", {"GH_TOKEN": "the-token", "GITHUB_TOKEN": "the-token"}),
+        (
+            "github.com",
+            {"GH_TOKEN": "the-token", "GITHUB_TOKEN": "the-token", "GH_HOST": "github.com"},
+        ),
         (
             "gitlab.com",
             {"GITLAB_TOKEN": "the-token", "GITLAB_HOST": "gitlab.com", "GLAB_IS_OAUTH2": "true"},
@@ -167,11 +171,27 @@ def test_variables_that_carry_a_token_away_are_removed(api):
         GITHUB_ENTERPRISE_TOKEN="x",
         GITHUB_TOKEN="stale",
         GITLAB_API_HOST="kept",
+        GITHUB_API_URL="https://ghe.example/api/v3",
+        GITHUB_SERVER_URL="https://github.com",
+        GH_HOST="tenant.ghe.com",
+        GH_REPO="tenant.ghe.com/o/r",
     )
 
     assert not {"CODESPACES", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"} & found.keys()
     assert found["GITHUB_TOKEN"] == "ghs_token"
     assert found["GITLAB_API_HOST"] == "kept"
+    assert not {"GITHUB_API_URL", "GH_REPO"} & found.keys()
+    assert found["GITHUB_SERVER_URL"] == "https://github.com"
+    assert found["GH_HOST"] == "github.com"
+
+
+def test_without_a_home_the_command_is_given_the_users(api):
+    """The command never looks for the user's settings in the directory it stands in."""
+    api.expect_request(PATH).respond_with_json(issued())
+    found = environment_of(HOME="", XDG_CONFIG_HOME="config", GH_CONFIG_DIR="./gh")
+
+    assert found["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert not {"XDG_CONFIG_HOME", "GH_CONFIG_DIR"} & found.keys()
 
 
 def test_a_local_token_is_not_marked_as_ours(tmp_path):

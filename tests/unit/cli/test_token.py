@@ -101,7 +101,10 @@ def test_api_is_asked_for_what_was_said(api, capsys, monkeypatch, arguments, exp
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("github.com", {"GH_TOKEN": "t'ok$en", "GITHUB_TOKEN": "t'ok$en"}),
+        (
+            "github.com",
+            {"GH_TOKEN": "t'ok$en", "GITHUB_TOKEN": "t'ok$en", "GH_HOST": "github.com"},
+        ),
         (
             "git.example:8443",
             {
@@ -133,6 +136,19 @@ def test_env_is_what_a_shell_can_read(api, monkeypatch, capsys, host, expected):
 
     assert exit_code == 0
     assert dict(zip(names, shell.stdout.splitlines(), strict=True)) == expected
+
+
+def test_env_unsets_what_would_take_the_token_elsewhere(api, monkeypatch, capsys):
+    """What leads a tool to another host is taken out of the shell; what does not stays."""
+    monkeypatch.setenv("GH_HOST", "tenant.ghe.com")
+    monkeypatch.setenv("GITHUB_API_URL", "https://ghe.example/api/v3")
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    api.expect_request(PATH).respond_with_json(issued(host="github.com"))
+    assert main(["token", "--format", "env"]) == 0
+    script = capsys.readouterr().out + 'echo "$GH_HOST ${GITHUB_API_URL-unset} $GITHUB_SERVER_URL"'
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+
+    assert shell.stdout == "github.com unset https://github.com\n"
 
 
 def test_env_names_no_variable_that_serves_every_host(api, monkeypatch, capsys):

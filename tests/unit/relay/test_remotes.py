@@ -31,11 +31,11 @@ def read() -> list[tuple[str, str]]:
 
 
 def test_order_is_the_one_of_gh(work):
-    """upstream, github, origin, and then the others as git lists them."""
-    for name in ("zeta", "origin", "alpha", "GitHub", "upstream", "with.dots"):
+    """upstream, github, origin, and then the others by name, as `git remote` lists them."""
+    for name in ("zeta", "origin", "alpha", "GitHub", "upstream", "with.dots", "Zeta"):
         git("remote", "add", name, f"https://github.com/o/{name}.git")
 
-    names = ["upstream", "GitHub", "origin", "zeta", "alpha", "with.dots"]
+    names = ["upstream", "GitHub", "origin", "Zeta", "alpha", "with.dots", "zeta"]
     assert read() == [("github.com", f"o/{name}") for name in names]
 
 
@@ -98,6 +98,10 @@ def test_nothing_outside_of_a_work_tree(tmp_path, monkeypatch):
         ("ssh://git@ssh.github.com:443/o/r.git", ("github.com", "o/r")),
         ("git@github.com:o/r.git", ("github.com", "o/r")),
         ("github.com:o/r", ("github.com", "o/r")),
+        ("https://evil.example#@github.com/o/r", None),
+        ("https://evil.example?x@github.com/o/r", None),
+        ("https://evil.example\\@github.com/o/r", ("evil.example", "\\@github.com/o/r")),
+        ("https://evil.example/@github.com/o/r", ("evil.example", "@github.com/o/r")),
         ("/srv/git/r.git", None),
         ("../r", None),
         ("./a:b", None),

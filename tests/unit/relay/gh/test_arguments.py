@@ -64,6 +64,11 @@ def test_kind(line, kind):
         "-R o/r pr list",
         "pr -R o/r list",
         "pr list -R x/y --repo o/r",
+        "pr list -wR o/r",
+        "pr list -wRo/r",
+        "pr list -wR=o/r",
+        "pr list -w=true -R o/r",
+        "pr list -wS https://H/x -R o/r",
     ],
 )
 def test_repository_flag_in_all_spellings(line):
@@ -74,7 +79,14 @@ def test_repository_flag_in_all_spellings(line):
 
 
 @pytest.mark.parametrize(
-    "line", ["repo clone a/b -- -R o/r", "pr create --title -R --body o/r", "pr list"]
+    "line",
+    [
+        "repo clone a/b -- -R o/r",
+        "pr create --title -R --body o/r",
+        "pr create -fb -R",
+        "pr create -tR",
+        "pr list",
+    ],
 )
 def test_what_is_no_repository_flag(line):
     """Behind `--`, and as another flag's value, -R is none."""
@@ -88,6 +100,7 @@ def test_what_is_no_repository_flag(line):
         ("api --hostname=H user", "H"),
         ("auth status -h H", "H"),
         ("auth token -h=H", "H"),
+        ("auth status -th H", "H"),
         ("api user", None),
     ],
 )
@@ -106,6 +119,18 @@ def test_hostname_flag(line, hostname):
         ("pr comment --body https://H/o/r 12", None),
         ("pr comment -b https://H/o/r 12", None),
         ("pr comment --body=https://H/o/r 12", None),
+        ("pr list --search https://H/o/r", None),
+        ("issue list -S https://H/o/r", None),
+        ("issue create --milestone https://H/o/r", None),
+        ("issue list -m https://H/o/r", None),
+        ("pr merge -m https://H/o/r/pull/1", "https://H/o/r/pull/1"),
+        ("pr merge -sd https://H/o/r/pull/1", "https://H/o/r/pull/1"),
+        ("pr review -c https://H/o/r/pull/1", "https://H/o/r/pull/1"),
+        ("pr review --comment https://H/o/r/pull/1", "https://H/o/r/pull/1"),
+        ("pr edit 12 --add-project https://H/o/r", None),
+        ("pr create -fb https://H/o/r", None),
+        ("pr create -fbhttps://H/o/r", None),
+        ("pr view -wc https://H/o/r/pull/1", "https://H/o/r/pull/1"),
         ("issue view https://H/o/r/issues/1", "https://H/o/r/issues/1"),
         ("repo clone o/r dir/name", "o/r"),
         ("repo clone -u up/stream o/r", "o/r"),

@@ -32,6 +32,7 @@ def target_of(data: bytes) -> tuple[str, str | None] | None:
         (b"protocol=https\nhost=github.com\npath=../x\n\n", ("github.com", None)),
         (b"protocol=https\nhost=ghe.example\n\n", ("ghe.example", None)),
         (b"url=https://me@github.com/o/r.git\n\n", ("github.com", "o/r")),
+        (b"url=https://evil.example\\@github.com/o/r\n\n", None),
         (b"protocol=https\nhost=gitlab.com\n\n", None),
         (b"protocol=https\nhost=foo.github.com\n\n", None),
         (b"protocol=https\nhost=github.com:8443\n\n", None),
@@ -41,6 +42,13 @@ def target_of(data: bytes) -> tuple[str, str | None] | None:
 def test_target(data, expected):
     """A GitHub host of ours over https, by equality; the path where it names a repository."""
     assert target_of(data) == expected
+
+
+@pytest.mark.parametrize("end", ["#", "?", "/#", "/?x"])
+def test_a_host_ends_where_gh_lets_it_end(end):
+    """What stands behind an `@` in a query or fragment is no host."""
+    with pytest.raises(ProtocolError):
+        parse_gh_request(f"url=https://evil.example{end}@github.com/o/r\n\n".encode())
 
 
 def test_plain_http_is_refused_even_where_git_is_served_by_it():
