@@ -55,7 +55,7 @@ def test_a_home_of_ones_own_is_kept(engine, agent_image):
 
 
 @pytest.mark.parametrize(
-    "user", ["0", "root", "0:1000", "00", "nobody-here", "1000:", ":1000", "-x"]
+    "user", ["0", "root", "0:1000", "00", "1000:0", "nobody-here", "1000:", ":1000", "-x"]
 )
 def test_a_user_that_is_none_for_agents_is_refused(engine, agent_image, user):
     """Nothing is run as root, nor as somebody who is not there."""
@@ -67,6 +67,57 @@ def test_a_user_that_is_none_for_agents_is_refused(engine, agent_image, user):
     assert (done.exit_code, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
     assert line.startswith("git-credential-relay-entrypoint: AGENT_USER")
+
+
+# setpriv takes -1, which is 2^32 - 1, for "leave it as it is", and counts from 0 again at 2^32.
+NOT_AS_ASKED = ["4294967295", "4294967295:4294967295", "1000:4294967295", "1000:4294967296"]
+
+
+@pytest.mark.parametrize("user", NOT_AS_ASKED)
+def test_a_number_that_leaves_root_as_it_is_runs_nothing(engine, agent_image, user):
+    """What is run has the very uid and gid that were asked for, or is not run."""
+    done = engine.run(agent_image, "id", flags=ROOT, environ={"AGENT_USER": user})
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "neither setpriv nor gosu" in done.stderr
+
+
+TRAP = """\
+#!/bin/sh
+[ "$(/usr/bin/id -u)" != 0 ] || echo "$0" >>/tmp/ran-as-root
+PATH=${PATH#*:} exec "${0##*/}" "$@"
+"""
+PLANTED = "cat chmod chown env getent gosu id install ln mkdir mktemp mv namei readlink rm sed \
+setpriv sh stat test"
+
+
+@pytest.fixture(scope="module")
+def trapped_image(engine, agent_image):
+    """An image whose PATH begins with programs that the agent made."""
+    plant = (
+        "RUN mkdir -p ~/.local/bin && cd ~/.local/bin && chmod 755 /tmp/trap &&"
+        f" for name in mine {PLANTED}; do cp /tmp/trap $name; done &&"
+        " printf '#!/bin/sh\\necho $PATH\\n' >mine\n"
+    )
+    return engine.build_from(
+        agent_image,
+        f"COPY --chown=1000 trap /tmp/trap\n{plant}ENV PATH=/home/agent/.local/bin:$PATH\n",
+        "trapped",
+        {"trap": TRAP.encode()},
+    )
+
+
+def test_root_runs_no_program_of_the_agents(engine, trapped_image):
+    """What the agent put in front on the image's PATH is found by the command, once it is the
+    agent, and never by root."""
+    environ = {"WORKSPACE_TOKEN": "secret"}
+    mine = engine.run(trapped_image, "mine", flags=ROOT, environ=environ)
+    script = "/bin/ls /tmp/ran-as-root; /usr/bin/id -u"
+    done = engine.run(trapped_image, "/bin/sh", "-c", script, flags=ROOT, environ=environ)
+
+    assert (mine.exit_code, mine.stderr) == (0, "")
+    assert mine.stdout.startswith("/home/agent/.local/bin:/usr/local/")
+    assert done.lines == ["1000"]
 
 
 def test_nothing_is_run_when_root_cannot_be_dropped(engine, agent_image):
@@ -89,6 +140,9 @@ def test_gosu_does_where_there_is_no_setpriv(engine, agent_image):
 
     assert (done.exit_code, done.stderr) == (7, "")
     assert done.lines == ["1000", "1000", "/home/agent 1"]
+    for user in NOT_AS_ASKED:
+        refused = engine.run(image, "id", flags=ROOT, environ={"AGENT_USER": user})
+        assert (refused.exit_code, refused.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("flags", [ROOT, ()], ids=["root", "agent"])

@@ -10,6 +10,7 @@ SECRET = "workspace-secret-c4n4ry"
 PYTHON = "/opt/git-credential-relay/bin/python"
 RELAY = "/usr/local/bin/git-credential-relay"
 RELAY_ENV = "/run/git-credential-relay/relay.env"
+ENTRYPOINT = "/opt/git-credential-relay/bin/git-credential-relay-entrypoint"
 ROOT = ("--user=0",)
 
 
@@ -182,6 +183,108 @@ def test_settings_are_there_again_after_a_restart(engine, agent_image):
 
     assert done.stdout == f'\nWORKSPACE_TOKEN="{SECRET}"\n'
     assert SECRET not in engine.execute(container, "cat", "/proc/1/environ").stdout
+
+
+def test_each_start_leaves_one_secret(engine, agent_image):
+    """What an earlier start put into memory is gone once the next one stands."""
+    container = engine.start(
+        agent_image, "sleep", "60", flags=ROOT, environ={"WORKSPACE_TOKEN": SECRET}
+    )
+    for _ in range(2):
+        engine.execute(container, ENTRYPOINT, "true", flags=ROOT)
+    done = engine.execute(
+        container, "sh", "-c", f"echo /dev/shm/git-cred*; readlink {RELAY_ENV}", flags=ROOT
+    )
+    [found, current] = done.lines
+
+    assert found == current
+
+
+EVIL = "CLOUD_API_URL=https://evil.example"
+
+
+def test_file_that_took_the_place_of_ours_is_not_believed(engine, agent_image):
+    """When the memory is new, as after a restart, another user can make what our link names: root
+    refuses to read it, and the next start makes a file of its own."""
+    container = engine.start(
+        agent_image, "sleep", "60", flags=ROOT, environ={"WORKSPACE_TOKEN": SECRET}
+    )
+    target = engine.execute(container, "readlink", RELAY_ENV, flags=ROOT).stdout.strip()
+    engine.execute(container, "rm", target, flags=ROOT)
+    engine.execute(container, "sh", "-c", f"echo {EVIL} >{target}", flags=("--user=4242:4242",))
+    refused = engine.execute(container, RELAY, "config", flags=ROOT)
+    engine.execute(container, ENTRYPOINT, "true", flags=ROOT)
+    done = engine.execute(container, "cat", RELAY_ENV, flags=ROOT)
+
+    assert refused.exit_code != 0
+    assert "belongs to uid 4242" in refused.stderr
+    assert done.stdout == f'\nWORKSPACE_TOKEN="{SECRET}"\n'
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        f"echo {EVIL} >{RELAY_ENV}",
+        f"mkdir {RELAY_ENV} && touch {RELAY_ENV}/file",
+        f"echo {EVIL} >/home/agent/mine && ln -s /home/agent/mine {RELAY_ENV}",
+        f"ln -s /etc/passwd {RELAY_ENV}",
+    ],
+    ids=["file", "directory", "link", "link-to-a-file-of-roots"],
+)
+def test_what_the_agent_left_there_is_not_believed(engine, agent_image, plant, request):
+    """A relay.env of the agent's keeps neither the secret in the environment nor the directory the
+    agent's."""
+    tag = f"left-{request.node.callspec.id}"
+    image = engine.build_from(agent_image, f"RUN {plant}\nUSER 0\n", tag)
+    script = (
+        f"env | grep TOKEN; cat {RELAY_ENV}; stat -c '%u %g %a' /run/git-credential-relay;"
+        f" touch /run/git-credential-relay/x 2>&-; ls {RELAY_ENV}"
+    )
+    done = engine.run(image, "sh", "-c", script, environ={"WORKSPACE_TOKEN": SECRET})
+
+    assert done.stderr == ""
+    assert done.lines == ["", f'WORKSPACE_TOKEN="{SECRET}"', "0 1000 750", RELAY_ENV]
+
+
+def test_file_of_roots_wins_in_a_directory_of_the_agents(engine, agent_image):
+    """A relay.env that an image brings stays, and out of the agent's reach."""
+    image = engine.build_from(
+        agent_image, f"COPY relay.env {RELAY_ENV}\nUSER 0\n", "brought", {"relay.env": b"GH_HOST=x"}
+    )
+    script = f"cat {RELAY_ENV}; mv {RELAY_ENV} /tmp/ || stat -c %u /run/git-credential-relay"
+    done = engine.run(image, "sh", "-c", script, environ={"WORKSPACE_TOKEN": SECRET})
+
+    assert done.stdout == "GH_HOST=x0\n"
+
+
+def test_root_does_not_follow_the_agents_settings(engine, agent_image):
+    """Where the agent started the container, the file is its own: root's program and doctor refuse
+    to read it, and say whose it is."""
+    container = engine.start(agent_image, "sleep", "60", environ={"WORKSPACE_ID": "w"})
+    as_root = ("--user=0", "--env=WORKSPACE_ID=")
+    config = engine.execute(container, RELAY, "config", flags=as_root)
+    doctor = engine.execute(container, RELAY, "doctor", "--offline", flags=as_root)
+    own = engine.execute(container, "env", "-i", RELAY, "config")
+
+    assert config.exit_code != 0
+    assert "[foreign-owner]" in config.stderr
+    assert doctor.exit_code != 0
+    assert f"{RELAY_ENV} belongs to uid 1000" in doctor.stdout
+    assert f"WORKSPACE_ID=w  # {RELAY_ENV}:" in own.stdout
+
+
+def test_secret_file_by_a_link_of_the_agents_is_not_copied(engine, agent_image):
+    """The agent cannot have root read a file to it by a link where its own secret was."""
+    image = engine.build_from(
+        agent_image,
+        "USER 0\nRUN echo other-secret >/etc/other && chmod 600 /etc/other\n"
+        "USER 1000\nRUN ln -s /etc/other /home/agent/secret\nUSER 0\n",
+        "led-astray",
+    )
+    environ = {"WORKSPACE_TOKEN_FILE": "/home/agent/secret"}
+    done = engine.run(image, "cat", RELAY_ENV, environ=environ)
+
+    assert done.stdout == '\nWORKSPACE_TOKEN_FILE="/home/agent/secret"\n'
 
 
 def test_settings_of_ones_own_are_left_alone(engine, agent_image, tmp_path):
