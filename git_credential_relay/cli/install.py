@@ -10,8 +10,10 @@ import click
 
 from git_credential_relay.cli.app import configuration
 from git_credential_relay.config import load
+from git_credential_relay.credential.forge import Forge
 from git_credential_relay.errors import ConfigError
 from git_credential_relay.relay.process import given_environment
+from git_credential_relay.secret import redact
 from git_credential_relay.wiring.change import Plan
 from git_credential_relay.wiring.files import only_one
 from git_credential_relay.wiring.install import plan_install, plan_uninstall
@@ -60,7 +62,7 @@ def install_command(
     """
     config = configuration(ctx)
     place = _place(root, for_user, config.environ)
-    named = named_forges(",".join(hosts), allow_http=config.allow_http)
+    named = tuple(forge for host in hosts for forge in _named(host, config.allow_http))
     # What a root file system will be configured for is not what this machine is.
     known = config.forges if root is None else load({}, files=[]).forges
     options = Options(
@@ -92,6 +94,19 @@ def _place(root: str | None, for_user: bool, environ: Mapping[str, str]) -> Plac
     if root is not None:
         return root_place(root, environ.get("PATH"))
     return user_place(environ) if for_user else system_place(environ.get("PATH"))
+
+
+def _named(host: str, allow_http: bool) -> tuple[Forge, ...]:
+    try:
+        if not host.strip() or "*" in host:
+            raise ConfigError("is no host" if host.strip() else "is empty")
+        return named_forges(host, allow_http=allow_http)
+    except ConfigError as error:
+        raise ConfigError(
+            f"--host {redact(host)!r}: {error.message.rpartition(': ')[2]}",
+            code="usage",
+            hint="give host[:port] or a URL, with github=, gitlab= or forgejo= in front",
+        ) from error
 
 
 def _interpreter(place: Place) -> str:

@@ -13,7 +13,11 @@ def parse_target(forge: Forge, repo: str | None, use: str) -> Target:
     try:
         repository = forge.repository(f"{forge.root}/{repo}") if repo else None
     except ProtocolError as error:
-        raise ConfigError(f"--repo: {error.message}", code="usage") from error
+        raise ConfigError(
+            f"--repo: {error.message}",
+            code="usage",
+            hint="give owner/name, and the host by --host",
+        ) from error
     return Target(forge, repository, use)
 
 

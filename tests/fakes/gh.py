@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,6 +87,8 @@ class GhAgent(AgentHome):
             stderr=subprocess.PIPE,
             env={**self.environ, **(environ or {})},
             cwd=self.work,
+            # Jobs in the background of a shell are started with it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def checkout(self, url: str, name: str = "checkout", remote: str = "origin") -> Path:

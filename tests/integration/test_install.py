@@ -523,10 +523,13 @@ def test_a_root_with_links_is_not_left(root, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "exit_code"),
     [
-        (["--root", "/nonexistent"], "usage", 2),
+        (["--root", "ROOT/absent"], "usage", 2),
         (["--root", "ROOT", "--global"], "usage", 2),
-        (["--root", "ROOT", "--host", "https://u:p@h.example"], "bad-config", 2),
-        (["--root", "ROOT", "--host", "http://h.example"], "bad-config", 2),
+        (["--root", "ROOT", "--host", "https://u:p@h.example"], "usage", 2),
+        (["--root", "ROOT", "--host", "http://h.example"], "usage", 2),
+        (["--root", "ROOT", "--host", ""], "usage", 2),
+        (["--root", "ROOT", "--host", "h.example/*"], "usage", 2),
+        (["--root", "ROOT", "--host", "http://[::1"], "usage", 2),
         (["--root", "ROOT", "--identity", "nobody"], "usage", 2),
         (["--root", "ROOT", "--python", "python3"], "usage", 2),
     ],
@@ -667,3 +670,29 @@ def test_a_fifo_is_not_waited_for(root):
 
     assert done.returncode == 1
     assert "[not-a-file]" in done.stderr
+
+
+@root_only
+def test_a_file_keeps_its_owner(root):
+    """Root writes into a user's file, and it stays the user's."""
+    for name in ("etc/gitconfig", "etc/git-credential-relay/relay.env"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("")
+        os.chown(root / name, 65534, 65534)
+    install(root, "--host", "git.example")
+
+    for name in ("etc/gitconfig", "etc/git-credential-relay/relay.env"):
+        assert (root / name).stat().st_uid == 65534
+        assert (root / name).stat().st_gid == 65534
+
+
+def test_a_line_end_is_taken_back_only_where_nothing_follows(root):
+    """What somebody wrote behind our block does not end up on the line before it."""
+    file = root / "etc" / "gitconfig"
+    file.write_text("[user]\n\tname = x")
+    install(root)
+    with file.open("a") as stream:
+        stream.write("[core]\n\tpager = less\n")
+    uninstall(root)
+
+    assert file.read_text() == "[user]\n\tname = x\n[core]\n\tpager = less\n"

@@ -25,6 +25,7 @@ from git_credential_relay.secret import Secret
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0
 MAX_BODY = 256 * 1024
+_REACHING = (Trouble.DNS, Trouble.CONNECT)
 
 
 class Http:
@@ -34,9 +35,11 @@ class Http:
     """
 
     def __init__(self, config: Config, url: str) -> None:
+        proxy = _proxy(config, url)
+        self._has_proxy = proxy is not None
         self._client = httpx2.Client(
             transport=httpx2.HTTPTransport(
-                verify=_tls_context(config, url), proxy=_proxy(config, url), trust_env=False
+                verify=_tls_context(config, url), proxy=proxy, trust_env=False
             ),
             timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,
@@ -76,8 +79,16 @@ class Http:
         # and then heeds the library's timeouts, and git waits for a helper for ever.
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         limit = min(seconds, CONNECT_SECONDS + READ_SECONDS)
+
+        def attempt() -> None:
+            outcome = _attempt(stream)
+            if self._has_proxy and isinstance(outcome, Broken) and outcome.trouble in _REACHING:
+                # It is the proxy that we looked for and connected to.
+                outcome = Broken(Trouble.PROXY, outcome.detail)
+            outcomes.put(outcome)
+
         try:
-            threading.Thread(target=lambda: outcomes.put(_attempt(stream)), daemon=True).start()
+            threading.Thread(target=attempt, daemon=True).start()
         except RuntimeError as error:  # a container's limit of processes
             return Broken(Trouble.CONNECT, str(error))
         try:

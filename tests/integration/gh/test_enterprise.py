@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import signal
 import stat
 
@@ -50,9 +52,21 @@ def test_enterprise_token_is_private_and_goes_with_gh(agent, number):
     assert_gone(agent)
 
 
+def has_passwd_entry() -> bool:
+    """Whether the user who runs the tests has a name."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
+
+
 def test_enterprise_host_of_the_checkout(agent):
     """A work tree whose remote is at the Enterprise server needs no flag, by https or by ssh."""
-    for number, url in enumerate([f"https://{ENTERPRISE}/", f"git@{ENTERPRISE}:"]):
+    urls = [f"https://{ENTERPRISE}/"]
+    if has_passwd_entry():  # ssh, which gh asks about its aliases, wants one
+        urls.append(f"git@{ENTERPRISE}:")
+    for number, url in enumerate(urls):
         checkout = agent.checkout(f"{url}{REPOSITORY}.git", f"checkout-{number}")
         result = agent.gh("pr", "list", cwd=checkout)
 
@@ -167,3 +181,16 @@ def test_exec_keeps_its_token_from_a_tenant(agent, environ, command):
 
     assert agent.asked() == [("github.com", None)]
     assert agent.github.seen(TENANT) == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"GH_HOST": TENANT}, {"GH_REPO": f"{TENANT}/{REPOSITORY}"}],
+    ids=["GH_HOST", "GH_REPO"],
+)
+def test_a_token_for_github_com_is_not_in_a_variable_where_a_tenant_is_named(agent, environ):
+    """gh takes GH_TOKEN for tenants too; an alias could lead there past what we have read."""
+    agent.extension("show", 'echo "[$GH_TOKEN]"')
+    result = agent.gh("show", "-R", f"{GITHUB}/{REPOSITORY}", environ=environ)
+
+    assert (result.exit_code, result.stdout) == (0, b"[]\n")

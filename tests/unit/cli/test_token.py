@@ -191,13 +191,15 @@ def test_env_names_no_variable_that_serves_every_host(api, monkeypatch, capsys):
         pytest.param(
             ["--repo", "o/../victim/r"],
             2,
-            "error: --repo: the path is not owner/name [usage] (trying again will not help)",
+            "error: --repo: the path is not owner/name [usage] (hint: give owner/name, and the"
+            " host by --host; trying again before that will not help)",
             id="dot-dot",
         ),
         pytest.param(
             ["--repo", "spoon"],
             2,
-            "error: --repo: the path is not owner/name [usage] (trying again will not help)",
+            "error: --repo: the path is not owner/name [usage] (hint: give owner/name, and the"
+            " host by --host; trying again before that will not help)",
             id="name alone",
         ),
     ],

@@ -441,3 +441,12 @@ def test_a_proxy_address_that_cannot_be_used(address):
     """It is a configuration error that names the variable."""
     with pytest.raises(ConfigError, match=r"^HTTPS_PROXY in the environment: "):
         get("https://relay.example/", HTTPS_PROXY=address)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://proxy.invalid:3128"])
+def test_a_proxy_that_is_away_is_not_the_api_being_away(proxy):
+    """Neither its name nor its port is the API's: the message must not send people there."""
+    outcome = get("https://relay.example/x", HTTPS_PROXY=proxy)
+
+    assert isinstance(outcome, Broken)
+    assert outcome.trouble is Trouble.PROXY
