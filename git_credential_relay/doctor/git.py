@@ -39,8 +39,9 @@ def run(
     cwd: str = "/",
     owner: Owner | None = None,
     seconds: float = GIT_SECONDS,
+    stdin: bytes = b"",
 ) -> Done:
-    """Run a command with nothing on stdin, for at most `seconds`.
+    """Run a command with `stdin` as its input, for at most `seconds`.
 
     As another user, `owner`, it has nothing of ours: no variables, groups, files or terminal.
     """
@@ -56,7 +57,7 @@ def run(
             env={name: environ[name] for name in names if not _HIDDEN.fullmatch(name)}
             | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=seconds,
             check=False,

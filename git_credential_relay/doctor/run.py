@@ -162,7 +162,12 @@ def _online(scene: Scene, config: Config) -> Iterator[Check]:
     if not isinstance(got, NoCredentialError):
         scene.note_secret(got.password)
     yield from credential.check_credential(
-        target, got, asked, now=clock.now(), min_lifetime=config.min_lifetime
+        target,
+        got,
+        asked,
+        now=clock.now(),
+        min_lifetime=config.min_lifetime,
+        is_named=bool(scene.addresses),
     )
     yield from credential.check_fallback(config, target, clock)
     if isinstance(got, NoCredentialError):

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from git_credential_relay.doctor.report import as_text, is_healthy
+from git_credential_relay.relay.cache.tmpfs import is_memory_backed
 from tests.fakes.agent import SECRET
+from tests.fakes.api import issues
 from tests.fakes.patient import GH_TOKEN, GIT, PASSWORD, Patient, patient, system_config
 
 # An ordinary user cannot make a file that is root's.
@@ -180,7 +182,9 @@ BREAKS = {
         environment(GIT_CREDENTIAL_RELAY_DEADLINE="soon"), "configuration", "fail", "bad-config"
     ),
     "no-secret-file": Break(
-        lambda p: p.environ.update(WORKSPACE_TOKEN_FILE="/nonexistent", WORKSPACE_TOKEN=""),
+        lambda p: p.environ.update(
+            WORKSPACE_TOKEN_FILE=str(p.agent.root / "absent"), WORKSPACE_TOKEN=""
+        ),
         "configuration", "fail", "bad-config",
     ),
     "no-api": Break(environment(CLOUD_API_URL=""), "configuration", "warn", "not-configured"),
@@ -302,7 +306,7 @@ BREAKS = {
     ),
     "section": Break(
         config(f"url.https://x:{PASSWORD}@github.com/.insteadOf", "gh:"),
-        "embedded-credentials", "fail", "credential-in-section", mends=False,
+        "embedded-credentials", "fail", "credential-in-section",
     ),
     "header": Break(
         config("http.{url}/.extraHeader", f"Authorization: Basic {PASSWORD}"),
@@ -362,6 +366,10 @@ BREAKS = {
     "cache-is-a-file": Break(
         lambda p: p.agent.cache.write_text(""), "cache", "warn", "cache-unusable"
     ),
+    "cache-cannot-be-made": Break(
+        lambda p: p.environ.update(GIT_CREDENTIAL_RELAY_CACHE_DIR=f"{p.system}/cache"),
+        "cache", "warn", "cache-unusable",
+    ),
     # gh
     "no-shim": Break(
         lambda p: (p.bin / "gh").unlink(), "gh", "warn", "gh-not-ours", mends=False
@@ -391,7 +399,15 @@ BREAKS = {
         gh_file("hosts.yml", "github.com:\n    oauth_token: placeholder\n"),
         "gh-hosts", "warn", "gh-placeholder",
     ),
-    "gh-unmigrated": Break(gh_file("hosts.yml", HOSTS_YML), "gh-hosts", "warn", "gh-unmigrated"),
+    **{
+        f"gh-{version}": Break(
+            both(environment(PRETENDED_GH=version), gh_file("hosts.yml", HOSTS_YML)),
+            "gh-hosts", "warn", code,
+        )
+        for version, code in {
+            "2.101.0": "gh-unmigrated", "2.102.0": "gh-stored-token", "3.0.0": "gh-stored-token"
+        }.items()
+    },
     "gh-stored": Break(
         gh_file("hosts.yml", MIGRATED_HOSTS_YML),
         "gh-hosts", "warn", "gh-stored-token",
@@ -469,6 +485,171 @@ def test_fix_takes_out_the_secret_and_nothing_else(well):
     assert PASSWORD not in (well.clone / ".git/modules/lib/config").read_text()
 
 
+def named_by_secrets(p):
+    """Sections named by addresses, some of which hold a secret that needs quoting."""
+    file = p.clone / ".git/config"
+    url = f'https://x:a&b.*[$^{PASSWORD}\\"#@github.com/'
+    p.config(f"url.{url}.insteadOf", "gh:")
+    p.config(f"http.https://{GH_TOKEN}@git.example.org/.sslVerify", "true")
+    p.config("credential.https://bob@git.example.org.helper", "cache")
+    with file.open("a") as stream:
+        stream.write(f'  [URL "https://y:{PASSWORD}@example.com/"] insteadOf = ex: # kept\n')
+    return file
+
+
+def test_fix_takes_the_secret_out_of_the_names_of_sections(well):
+    """Only the secrets go: what is in the sections stays, and so do users without a password."""
+    file = named_by_secrets(well)
+    file.chmod(0o640)
+    checks = well.examine(is_offline=True, fixes=True)
+
+    assert problems(checks) == set()
+    assert [check.name for check in checks if check.code == "repaired"] == ["embedded-credentials"]
+    after = file.read_text()
+    for secret in (PASSWORD, GH_TOKEN, "x:a"):
+        assert secret not in after
+    for line in (
+        '[url "https://github.com/"]\n\tinsteadOf = gh:\n',
+        '[http "https://git.example.org/"]\n\tsslVerify = true\n',
+        '[credential "https://bob@git.example.org"]\n\thelper = cache\n',
+        '  [URL "https://example.com/"] insteadOf = ex: # kept\n',
+    ):
+        assert line in after
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert not file.with_name("config.lock").exists()
+
+
+def test_fix_shows_the_secret_to_no_process(well):
+    """Nothing that --fix runs has the secret among its arguments."""
+    named_by_secrets(well)
+    well.config("remote.origin.url", well.url.replace("://", f"://x:{PASSWORD}@"))
+    seen = well.agent.root / "seen"
+    path, spies = well.environ["PATH"], well.agent.root / "spies"
+    for name in ("git", "sh", "sed", "cp", "mv"):
+        script = f'printf "%s\\n" "{name} $*" >>{seen}\nexec {shutil.which(name, path=path)} "$@"\n'
+        put(spies / name, f"#!/bin/sh\n{script}", 0o755)
+    well.environ["PATH"] = f"{spies}:{path}"
+    assert "repaired" in {c.code for c in well.examine(is_offline=True, fixes=True)}
+
+    ran = seen.read_text()
+    assert "--replace-all" in ran
+    assert "sed -f -" in ran
+    assert PASSWORD not in ran
+    assert GH_TOKEN not in ran
+
+
+def test_fix_leaves_what_another_git_is_changing(well):
+    """A file that is locked stays as it is, with its lock, and both findings say why."""
+    file = named_by_secrets(well)
+    well.config("remote.origin.url", well.url.replace("://", f"://x:{PASSWORD}@"))
+    before, lock = file.read_text(), file.with_name("config.lock")
+    lock.write_text("another's")
+    checks = well.examine(is_offline=True, fixes=True)
+    failed = [check for check in checks if check.code == "fix-failed"]
+
+    assert [check.status for check in failed] == ["fail", "fail"]
+    assert all("config.lock" in c.message or "lock config" in c.message for c in failed)
+    assert (file.read_text(), lock.read_text()) == (before, "another's")
+
+
+def test_one_of_several_addresses_is_not_replaced_with_the_others(well):
+    """Of two URLs of one remote one is ssh: the command leaves the other where it is."""
+    well.config("--add", "remote.origin.url", "git@github.com:acme/app.git")
+    [found] = [c for c in well.examine(is_offline=True) if c.code == "ssh-remote"]
+    assert found.fix is not None
+    well.shell(f"GIT_EDITOR=true; export GIT_EDITOR; {found.fix}")
+
+    urls = [GIT, "-C", str(well.clone), "config", "--get-all", "remote.origin.url"]
+    kept = subprocess.run(urls, capture_output=True, text=True, check=True).stdout
+    assert kept.split() == [well.url, "git@github.com:acme/app.git"]
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("2.39.2", "gh-stored-token"), ("2.40.0", "gh-unmigrated")]
+)
+def test_a_gh_that_migrates_is_told_from_an_older_one(well, version, code):
+    """gh began to rewrite hosts.yml with 2.40."""
+    gh_file("hosts.yml", HOSTS_YML)(well)
+    well.environ["PRETENDED_GH"] = version
+
+    assert code in {c.code for c in well.examine(is_offline=True) if c.name == "gh-hosts"}
+
+
+@pytest.mark.newer_gh
+def test_a_new_gh_runs_with_an_old_file_and_leaves_no_trace(well):
+    """The current gh, without a network, starts with a token of the old form; doctor says so, and
+    running it for its version writes nothing."""
+    (well.programs / "gh").unlink()
+    (well.programs / "gh").symlink_to(os.path.abspath(os.environ["NEWER_GH"]))
+    gh_file("hosts.yml", HOSTS_YML)(well)
+    for name in [name for name in well.environ if name.startswith("XDG_")]:
+        del well.environ[name]
+    before = sorted(well.home.rglob("*"))
+    found = problems(well.examine(is_offline=True))
+    away = "http://127.0.0.1:9"
+    done = subprocess.run(
+        [str(well.programs / "gh"), "auth", "token"],
+        env={**well.environ, "HTTPS_PROXY": away, "GH_TELEMETRY": "0"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert found == {("gh-hosts", "warn", "gh-stored-token")}
+    assert (done.returncode, done.stdout.strip()) == (0, GH_TOKEN)
+    assert sorted(well.home.rglob("*")) == before
+
+
+def test_a_token_in_the_environment_matters_where_gh_takes_it(well):
+    """Our gh sets GH_TOKEN, which counts before GITHUB_TOKEN; without ours the latter is used."""
+    well.environ["GITHUB_TOKEN"] = GH_TOKEN
+    assert problems(well.examine(is_offline=True)) == set()
+
+    (well.bin / "gh").unlink()
+    assert problems(well.examine(is_offline=True)) == {
+        ("gh", "warn", "gh-not-ours"),
+        ("gh-environment", "warn", "token-in-environment"),
+    }
+
+
+def test_a_token_that_exec_has_set_is_not_stale(well):
+    """Below `exec` the tokens in the environment are ours; somebody's own beside them is told."""
+    del well.environ["GIT_CREDENTIAL_RELAY_HOSTS"]
+    token = "ghs_0urs0urs0urs0urs0urs"
+    well.api.script(issues(token, host="github.com"))
+    doctor = [str(well.agent.launcher), "doctor", "--json", "--offline"]
+    has_token = f'test "$GITHUB_TOKEN" = {token}; exec "$@"'
+
+    def run(*command):
+        done = subprocess.run(
+            [str(well.agent.launcher), "exec", "--", "sh", "-euc", has_token, "sh", *command],
+            env=well.environ, cwd=well.clone, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert token not in done.stdout
+        checks = json.loads(done.stdout)["checks"]
+        return [c["code"] for c in checks if c["name"] == "gh-environment"]
+
+    (well.bin / "gh").unlink()
+    well.config("remote.origin.url", "https://github.com/acme/app")
+    assert run(*doctor) == ["ok"]
+    assert run("env", f"GH_TOKEN={GH_TOKEN}", *doctor) == ["token-in-environment"]
+
+
+def test_the_cache_that_is_named_is_the_one_that_is_used(well, tmp_path):
+    """A directory that the cache passes over, as it is on a disk, is not called usable."""
+    del well.environ["GIT_CREDENTIAL_RELAY_CACHE_DIR"]
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    well.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    if is_memory_backed(str(runtime)):
+        pytest.skip("the tests' own directory is in memory")
+    [found] = [check for check in well.examine(is_offline=True) if check.name == "cache"]
+
+    assert found.status == "warn" or not found.message.startswith(str(runtime))
+    # Made by somebody, it is used wherever it lies.
+    (runtime / "git-credential-relay").mkdir(mode=0o700)
+    [found] = [check for check in well.examine(is_offline=True) if check.name == "cache"]
+    assert (found.status, found.message) == ("ok", f"{runtime}/git-credential-relay")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a repository away")
 def test_root_repairs_as_the_owner(open_directory, api):
     """Root mends an agent's repository as the agent: links lead root nowhere."""
@@ -476,6 +657,7 @@ def test_root_repairs_as_the_owner(open_directory, api):
     root.chmod(0o755)
     with patient(root / "patient", api) as well:
         well.config("remote.origin.url", well.url.replace("://", f"://x:{PASSWORD}@"))
+        named_by_secrets(well)
         well.agent.work.chmod(0o755)
         foreign_repository(well)
         repaired = well.examine(is_offline=True, fixes=True)
@@ -486,14 +668,17 @@ def test_root_repairs_as_the_owner(open_directory, api):
         assert config_file.stat().st_uid == 65534
 
         roots = root / "roots"
-        roots.write_text(f'[remote "origin"]\n\turl = https://x:{PASSWORD}@github.com/a/b\n')
+        address = f"https://x:{PASSWORD}@github.com/a/b"
+        roots.write_text(
+            f'[remote "origin"]\n\turl = {address}\n[url "{address}"]\n\tinsteadOf = x\n'
+        )
         roots.chmod(0o600)
         config_file.unlink()
         config_file.symlink_to(roots)
         refused = well.examine(is_offline=True, fixes=True)
 
         assert "repaired" not in {check.code for check in refused}
-        assert PASSWORD in roots.read_text()
+        assert roots.read_text().count(PASSWORD) == 2
 
 
 # As a git that is slow enough for the repository's owner to do something in the meantime.

@@ -115,6 +115,44 @@ def test_a_system_file_that_this_user_may_not_read(machine):
     assert report(machine, CLONE + DOCTOR) == {}
 
 
+def test_a_secret_that_every_user_can_read(machine):
+    """A file that agents share is root's to close, and there is no command that would cut them
+    off; one's own has one. Either way a push is accepted afterwards."""
+    relay_env = "/run/git-credential-relay/relay.env"
+    machine.run(f"chown 0:0 {relay_env}; chmod 0644 {relay_env}", uid=0)
+    try:
+        for uid in (AGENT, 0):
+            [found] = report(machine, CLONE + DOCTOR, uid=uid).values()
+            assert (found["code"], found["fix"]) == ("secret-file-open", None)
+            assert "; root has to give it to the agents' group (chgrp)" in found["message"]
+    finally:
+        machine.run(f"chgrp {AGENT} {relay_env}; chmod 0640 {relay_env}", uid=0)
+    assert report(machine, CLONE + COMMIT + DOCTOR) == {}
+
+    own = '"$HOME"/.config/git-credential-relay/relay.env'
+    open_file = f"mkdir -p ~/.config/git-credential-relay; cp {relay_env} {own}; chmod 0644 {own}; "
+    [found] = report(machine, CLONE + open_file + DOCTOR).values()
+    command, _, path = found["fix"].rpartition(" ")
+    assert (found["code"], command) == ("secret-file-open", "chmod o=")
+    assert path.endswith("/.config/git-credential-relay/relay.env")
+    mended = f"{command} {own}; "
+    assert report(machine, CLONE + open_file + mended + COMMIT + DOCTOR) == {}
+
+
+def test_a_cache_that_is_full(machine):
+    """A directory in which no token fits is no cache."""
+    full = "/run/full"
+    fill = f"mkdir {full}; mount -t tmpfs -o size=4k,mode=0700 none {full}; "
+    machine.run(f"{fill} head -c 8k /dev/zero >{full}/x || true", uid=0)
+    set_cache = f"export GIT_CREDENTIAL_RELAY_CACHE_DIR={full}; "
+    try:
+        [found] = report(machine, CLONE + set_cache + DOCTOR, uid=0).values()
+    finally:
+        machine.run(f"umount {full}", uid=0)
+    assert found["code"] == "cache-unusable"
+    assert "full file system" in found["message"]
+
+
 def test_a_system_that_is_not_wired(machine, executable):
     """Without our lines, the command that root is given writes them."""
     look = "git-credential-relay doctor --json --offline --repo https://github.com/acme/app || true"

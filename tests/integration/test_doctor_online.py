@@ -64,6 +64,7 @@ def test_a_healthy_report_says_what_is_vended(well):
     assert f"sha256 {token_sha256(Secret(token))}" in told
     for part in ("x-access-token", "59 min", "acme/app", "contents=write"):
         assert part in told
+    assert "a new one" not in told
     assert "accepts a push to acme/app" in message(checks, "push")
     assert message(checks, "api").split(" answered in ")[1].removesuffix(" ms").isdigit()
     assert_clean(checks, token)
@@ -94,6 +95,7 @@ def test_a_kept_token_is_what_git_gets(well):
     checks = well.examine()
 
     assert token_sha256(Secret(kept)) in message(checks, "credential")
+    assert "a new one would be for repositories acme/app" in message(checks, "credential")
     assert len(well.api.requests) == 2
     assert problems(checks) == set()
 
@@ -141,6 +143,16 @@ def test_an_api_for_other_hosts_is_well(well, answer):
 
     assert problems(checks) == {("credential", "host-not-served")}
     assert codes(checks)["api"] == "ok"
+
+
+def test_an_api_for_other_hosts_where_no_repository_is_named(well, tmp_path):
+    """Outside a repository nobody wants github.com in particular: it is a warning until asked."""
+    well.api.script(refuses(404, code="HOST_NOT_SERVED", error="ask somebody else"))
+    checks = well.examine(cwd=tmp_path)
+    assert problems(checks) == {("credential", "host-not-served")}
+    assert is_healthy(checks)
+
+    assert not is_healthy(well.examine(cwd=tmp_path, repo="https://github.com/acme/app"))
 
 
 def test_a_host_that_cannot_be_resolved(well):

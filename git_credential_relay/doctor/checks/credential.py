@@ -52,12 +52,19 @@ def check_credential(
     *,
     now: float,
     min_lifetime: float,
+    is_named: bool,
 ) -> Iterator[Check]:
-    """Who gets what for this repository, for how long; a token only as its hash."""
+    """Who gets what for this repository, for how long; a token only as its hash.
+
+    Without `is_named` nobody has said that it is this host they want to push to.
+    """
     if isinstance(got, NoCredentialError):
         if asked is not None and asked.error is not None and asked.error.code in NOT_SERVED:
             words = f"the API has nothing for {target.forge.host}, and no local source answers"
-            yield fail(CREDENTIAL, "host-not-served", words)
+            if is_named:
+                yield fail(CREDENTIAL, "host-not-served", words)
+            else:
+                yield warn(CREDENTIAL, "host-not-served", words)
         elif asked is not None and asked.error is not None:
             yield skip(CREDENTIAL, "see-api", "the API failed, and no local source answers")
         else:

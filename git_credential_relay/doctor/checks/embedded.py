@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from git_credential_relay.doctor.addresses import secrets_in, without_user
+from git_credential_relay.doctor.addresses import secrets_in, user_info, without_user
 from git_credential_relay.doctor.checks.helpers import PROGRAM
-from git_credential_relay.doctor.git import Git
-from git_credential_relay.doctor.gitconfig import Entry, edit_command
+from git_credential_relay.doctor.git import Git, run
+from git_credential_relay.doctor.gitconfig import Entry
 from git_credential_relay.doctor.owner import owner_of
 from git_credential_relay.doctor.report import Check, fail, ok
 from git_credential_relay.doctor.urlmatch import parse_url
@@ -22,6 +23,22 @@ _ADDRESSES = {
 }
 # The sections whose name holds one.
 _NAMED_BY_ADDRESS = ("url", "http", "credential")
+# Git has the old name of a section among its arguments, where every process could read the
+# secret. So this edits the file as git would, under git's lock; what to change is on stdin.
+_EDIT = """\
+set -eu
+umask 077
+file=$(readlink -f -- "$1")
+lock=$file.lock
+set -C
+: >"$lock"
+set +C
+trap 'rm -f -- "$lock"' EXIT
+cp -p -- "$file" "$lock"  # for its mode
+sed -f - -- "$file" >"$lock"
+mv -- "$lock" "$file"
+trap - EXIT
+"""
 
 
 def in_values(entries: Iterable[Entry]) -> list[Entry]:
@@ -60,7 +77,7 @@ def check_embedded(entries: Sequence[Entry]) -> Iterator[Check]:
             "credential-in-section",
             f"the name of a [{'], ['.join(sorted(sections))}] section in {file} holds a password;"
             " after it is out, revoke it at the forge",
-            edit_command(file) if file else None,
+            f"{PROGRAM} doctor --fix" if file else None,
         )
     if not (values or names):
         yield ok(EMBEDDED, "none in any address")
@@ -84,6 +101,18 @@ def strip(git: Git, entries: Sequence[Entry]) -> Iterator[Check]:
             )
         else:
             yield fail(EMBEDDED, "fix-failed", f"{_key(entry)} in {file}: {error}")
+    names = in_names(entries)
+    for file in dict.fromkeys(entry.file for entry in names if entry.file is not None):
+        error = _rename(git, file, [e.subsection or "" for e in names if e.file == file])
+        if error is None:
+            yield Check(
+                EMBEDDED,
+                "ok",
+                "repaired",
+                f"took the password out of the names of sections in {file}; revoke it at the forge",
+            )
+        else:
+            yield fail(EMBEDDED, "fix-failed", f"names of sections in {file}: {error}")
 
 
 def _replace(git: Git, file: str, key: str, values: list[str]) -> str | None:
@@ -102,6 +131,33 @@ def _replace(git: Git, file: str, key: str, values: list[str]) -> str | None:
             return done.err.strip() or f"git config exited with {done.code}"
         arguments = ["--add", key]
     return None
+
+
+def _rename(git: Git, file: str, names: list[str]) -> str | None:
+    """Take the user out of the sections called `names`; what the shell says when that fails."""
+    lines = []
+    for name in dict.fromkeys(names):
+        user = f"{user_info(name)}@"
+        before = name[: name.index(user)]
+        old, new = _for_sed(before + user), _for_sed(before)
+        lines.append(f'/^[[:space:]]*\\[/s/"{old}/"{new}/')
+    try:
+        owner = owner_of(file)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    script = "\n".join(lines).encode("utf-8", "surrogateescape")
+    done = run(["sh", "-c", _EDIT, "sh", file], git.environ, owner=owner, stdin=script)
+    if done.code != 0:
+        return done.err.strip() or f"sh exited with {done.code}"
+    if in_names(git.file_entries(file)):
+        return "it is written in a way that only a person can take it out of"
+    return None
+
+
+def _for_sed(text: str) -> str:
+    """`text` as git writes it between quotes, as a pattern of sed's."""
+    quoted = re.sub(r'(["\\])', r"\\\1", text)
+    return re.sub(r"([][\\.*^$/&])", r"\\\1", quoted)
 
 
 def _key(entry: Entry) -> str:

@@ -16,6 +16,7 @@ from git_credential_relay.doctor.gitconfig import Entry
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_env_file
 from git_credential_relay.errors import ConfigError
+from git_credential_relay.relay.cache.tmpfs import is_memory_backed, is_safe_parent
 from git_credential_relay.settings import SETTINGS
 
 SYSTEM_CONFIG = "system-config"
@@ -125,19 +126,31 @@ def _interpreter(path: str) -> str | None:
 def check_secret_files(environ: Mapping[str, str], config: Config | None) -> Iterator[Check]:
     """Files with secrets in them are closed to other users."""
     paths = [path for path in _env_files(environ, config) if _holds_secret(path)]
+    shared = list(SYSTEM_FILES)
     if config is not None:
-        values = [config.value(f"{s.name}_FILE") for s in SETTINGS if s.is_secret]
-        paths += [value.text for value in values if value is not None]
-    open_paths = [p for p in paths if (info := _stat(p)) and info.st_mode & stat.S_IROTH]
-    for path in open_paths:
-        yield warn(
-            SECRET_FILES,
-            "secret-file-open",
-            f"{path} holds a secret and can be read by every user",
-            f"chmod o= {shlex.quote(path)}",
-        )
-    if not open_paths:
+        names = [f"{setting.name}_FILE" for setting in SETTINGS if setting.is_secret]
+        values = [value for name in names if (value := config.value(name))]
+        paths += [value.text for value in values]
+        shared += [value.text for value in values if value.origin.startswith(SYSTEM_FILES)]
+    found = [(path, info) for path in paths if (info := _stat(path))]
+    open_files = [(path, info) for path, info in found if info.st_mode & stat.S_IROTH]
+    for path, info in open_files:
+        yield _open_to_all(path, info, is_shared=path in shared)
+    if not open_files:
         yield ok(SECRET_FILES, ", ".join(paths) or "there are none")
+
+
+def _open_to_all(path: str, info: os.stat_result, *, is_shared: bool) -> Check:
+    words = f"{path} holds a secret and can be read by every user"
+    if info.st_uid == os.geteuid() and not is_shared:
+        return warn(SECRET_FILES, "secret-file-open", words, f"chmod o= {shlex.quote(path)}")
+    # No command: closed without a group that may read it, it would cut off those it is for.
+    owner = "root" if info.st_uid == 0 else f"root or its owner, user {info.st_uid},"
+    return warn(
+        SECRET_FILES,
+        "secret-file-open",
+        f"{words}; {owner} has to give it to the agents' group (chgrp) and chmod it 0640",
+    )
 
 
 def _env_files(environ: Mapping[str, str], config: Config | None) -> list[str]:
@@ -159,37 +172,56 @@ def check_cache(config: Config | None) -> Check:
         return skip(CACHE, "bad-configuration", "the configuration cannot be loaded")
     if config.cache != "tmpfs":
         return ok(CACHE, f"GIT_CREDENTIAL_RELAY_CACHE is {config.cache}")
-    troubles: list[tuple[str, str]] = []
+    is_explicit = config.value("GIT_CREDENTIAL_RELAY_CACHE_DIR") is not None
+    troubles: list[tuple[str, str | None]] = []
     for path in config.cache_dirs:
-        trouble, fix = _look_at_cache(path)
+        trouble, fix = _look_at_cache(path, is_explicit=is_explicit)
         if trouble is None:
-            return ok(CACHE, path)
-        troubles.append((f"{path} {trouble}", fix or ""))
+            return _look_at_space(path)
+        troubles.append((f"{path} {trouble}", fix))
     fix = next((fix for _, fix in troubles if fix), None)
     words = "; ".join(trouble for trouble, _ in troubles)
     return warn(CACHE, "cache-unusable", f"every git command asks the API: {words}", fix)
 
 
-def _look_at_cache(path: str) -> tuple[str | None, str | None]:
-    """What keeps a directory from being the cache, if anything, and what mends it."""
+def _look_at_cache(path: str, *, is_explicit: bool) -> tuple[str | None, str | None]:
+    """Why a directory is passed over as the cache, if it is, and what mends it."""
     name = shlex.quote(path)
     try:
         info = os.lstat(path)
     except OSError:
-        parent = os.path.dirname(path)
-        while not os.path.exists(parent):
-            parent = os.path.dirname(parent)
-        can_be_made = os.access(parent, os.W_OK | os.X_OK)
-        return (None, None) if can_be_made else (f"cannot be made in {parent}", None)
+        return _why_not_made(path, is_explicit=is_explicit), None
     if not stat.S_ISDIR(info.st_mode):
         return "is not a directory", f"rm {name}"
     if info.st_uid != os.geteuid():
         return f"belongs to user {info.st_uid}", f"rm -r {name}"
     if info.st_mode & 0o077:
         return "is open to other users", f"chmod 0700 {name}"
-    if shutil.disk_usage(path).free == 0:
-        return "is on a full file system", None
     return None, None
+
+
+def _why_not_made(path: str, *, is_explicit: bool) -> str | None:
+    """Why the cache would not make its directory, if so: by the rules of the cache itself."""
+    parent = os.path.dirname(path)
+    if is_explicit:
+        while not os.path.exists(parent):
+            parent = os.path.dirname(parent)
+    elif not os.path.isdir(parent):
+        return "cannot be made: the directory it would be in is not there"
+    elif not is_safe_parent(parent):
+        return f"is not made: others could exchange it in {parent}"
+    elif not is_memory_backed(parent):
+        return f"is not made: {parent} is not in memory"
+    can_be_made = os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK)
+    return None if can_be_made else f"cannot be made in {parent}"
+
+
+def _look_at_space(path: str) -> Check:
+    place = path if os.path.isdir(path) else os.path.dirname(path)
+    if os.path.isdir(place) and shutil.disk_usage(place).free == 0:
+        words = f"every git command asks the API: {path} is on a full file system"
+        return warn(CACHE, "cache-unusable", words)
+    return ok(CACHE, path)
 
 
 def _stat(path: str) -> os.stat_result | None:

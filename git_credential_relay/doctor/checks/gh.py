@@ -15,6 +15,8 @@ from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_text
 from git_credential_relay.errors import ConfigError
 from git_credential_relay.executables import DEFAULT_PATH, find_program, is_launcher
+from git_credential_relay.relay.gh.config_dir import own_directory
+from git_credential_relay.relay.variables import own_tokens
 
 GH = "gh"
 VERSION = "gh-version"
@@ -29,6 +31,8 @@ _GH_LACKS: tuple[tuple[Version, str], ...] = (
 )
 # From here on gh rewrites hosts.yml when it starts, and no command runs if that fails.
 _MIGRATES_SINCE = (2, 40)
+# Seen not to any more; which version before it was the last to do so is not known.
+_MIGRATES_NO_MORE_SINCE = (2, 102)
 _OWN_TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
 # gh offers these to every host that is not github.com, whosever it is.
 _UNBOUND_TOKENS = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
@@ -72,6 +76,7 @@ def gh_version(program: str | None, environ: Mapping[str, str]) -> tuple[Version
         # In its own directory it might first migrate, over the network, what lies there.
         with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-") as empty:
             own = {"GH_CONFIG_DIR": empty, "GH_NO_UPDATE_NOTIFIER": "1"}
+            own["GH_TELEMETRY"] = "0"  # for which newer ones keep a name of the device at home
             done = run([program, "--version"], {**environ, **own})
     except OSError:
         return None, "there is nowhere to run it safely"
@@ -92,8 +97,14 @@ def check_version(program: str | None, version: Version | None, words: str) -> C
 
 
 def check_environment(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Tokens in the environment, which gh uses before it asks anybody."""
-    own = [name for name in _OWN_TOKENS if environ.get(name)]
+    """Tokens in the environment, which gh uses before it asks anybody.
+
+    Not those that we put there. And a gh of ours sets GH_TOKEN, which gh prefers to GITHUB_TOKEN.
+    """
+    found = _all_gh(environ.get("PATH"))
+    names = _OWN_TOKENS[:1] if found and is_launcher(found[0]) else _OWN_TOKENS
+    ours = own_tokens(environ)
+    own = [name for name in names if environ.get(name) and name not in ours]
     unbound = [name for name in _UNBOUND_TOKENS if environ.get(name)]
     if unbound:
         yield fail(
@@ -110,23 +121,13 @@ def check_environment(environ: Mapping[str, str]) -> Iterator[Check]:
             f"unset {' '.join(own)}",
         )
     if not (own or unbound):
-        yield ok(ENVIRONMENT, "no token in the environment")
-
-
-def config_directory(environ: Mapping[str, str]) -> Path | None:
-    """Where gh keeps hosts.yml and config.yml: its own order, the first that is set."""
-    if environ.get("GH_CONFIG_DIR"):
-        return Path(environ["GH_CONFIG_DIR"])
-    if environ.get("XDG_CONFIG_HOME"):
-        return Path(environ["XDG_CONFIG_HOME"], "gh")
-    home = environ.get("HOME", "")
-    return Path(home, ".config", "gh") if home else None
+        yield ok(ENVIRONMENT, "no token that is in the way")
 
 
 def check_hosts(environ: Mapping[str, str], version: Version | None) -> Iterator[Check]:
     """What earlier set-ups left in gh's own files."""
-    directory = config_directory(environ)
-    if directory is None or not directory.is_absolute():
+    directory = Path(own_directory(environ))
+    if not directory.is_absolute():
         yield skip(HOSTS, "no-home", "there is no home directory")
         return
     found = []
@@ -160,7 +161,7 @@ def _look_at(path: Path, directory: Path, version: Version | None) -> Iterator[C
             continue
         if token in _PLACEHOLDERS:
             yield warn(HOSTS, "gh-placeholder", f"{where}: oauth_token is no token", away)
-        elif (version or (0, 0)) >= _MIGRATES_SINCE and not _is_migrated(host, directory):
+        elif _migrates(version) and not _is_migrated(host, directory):
             yield warn(
                 HOSTS,
                 "gh-unmigrated",
@@ -175,6 +176,10 @@ def _look_at(path: Path, directory: Path, version: Version | None) -> Iterator[C
                 f"{where}: a stored token, which gh uses wherever ours is not",
                 away,
             )
+
+
+def _migrates(version: Version | None) -> bool:
+    return version is not None and _MIGRATES_SINCE <= version < _MIGRATES_NO_MORE_SINCE
 
 
 def _is_migrated(host: dict[object, object], directory: Path) -> bool:
@@ -200,9 +205,8 @@ def _load(path: Path) -> dict[object, object]:
 
 def stored_tokens(environ: Mapping[str, str]) -> list[str]:
     """Every token in gh's files, so that none of them gets into a report."""
-    directory = config_directory(environ)
-    path = directory / "hosts.yml" if directory else None
-    if path is None or not path.is_file():
+    path = Path(own_directory(environ), "hosts.yml")
+    if not path.is_file():
         return []
     try:
         hosts = _load(path)

@@ -49,14 +49,14 @@ def provide(
 def read_own(environ: Mapping[str, str], name: str) -> str:
     """The text of the user's own config.yml or hosts.yml; empty where there is none."""
     try:
-        path = os.path.join(_own_directory(environ), name)
+        path = os.path.join(own_directory(environ), name)
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""
 
 
-def _own_directory(environ: Mapping[str, str]) -> str:
+def own_directory(environ: Mapping[str, str]) -> str:
     """Where gh keeps the user's configuration: `gh help environment`."""
     if environ.get("GH_CONFIG_DIR"):
         return environ["GH_CONFIG_DIR"]
