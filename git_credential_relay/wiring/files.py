@@ -73,6 +73,7 @@ def write_text(
             _write_in_place(path, data, mode)
             return
         raise _failed(path, error) from error
+    ours = os.fstat(fd)
     try:
         with open(fd, "wb") as stream:
             if expected is not None and read_text(path) != expected:
@@ -96,8 +97,10 @@ def write_text(
         _write_in_place(path, data, mode)
     finally:
         # Also after an interrupt: with the lock there, git itself could not write any more.
+        # Once it has become the file, a lock of that name is somebody else's.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(lock)
+            if os.path.samestat(os.stat(lock), ours):
+                os.unlink(lock)
 
 
 def _take_owner(fd: int, path: str) -> None:

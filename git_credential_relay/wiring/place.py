@@ -68,7 +68,11 @@ def system_place(path: str | None) -> Place:
 def root_place(root: str, path: str | None) -> Place:
     """The root file system at `root`; its own programs are looked at, none of them is run."""
     if not root or not os.path.isdir(root):  # an unset $ROOT must not mean this machine
-        raise ConfigError(f"--root: no such directory: {root}", code="usage")
+        raise ConfigError(
+            f"--root: no such directory: {root!r}",
+            code="usage",
+            hint="give the directory that holds the image's etc and usr",
+        )
     root = os.path.realpath(root)
     if root == "/":
         return system_place(path)

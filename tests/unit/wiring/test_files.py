@@ -1,7 +1,10 @@
 """Files are replaced the way git does it."""
 
+import contextlib
 import os
 import stat
+import threading
+import time
 
 import pytest
 
@@ -32,6 +35,38 @@ def test_the_lock_of_a_running_git_is_respected(tmp_path):
         files.write_text(str(path), "new", 0o644)
     assert (raised.value.code, raised.value.retryable) == ("locked", True)
     assert path.read_text() == "old"
+
+
+def test_the_lock_of_the_next_writer_is_left_alone(tmp_path):
+    """Whoever waits for the file takes the lock the moment that we are done: it is not ours to
+    remove."""
+    path, lock = tmp_path / "config", tmp_path / "config.lock"
+    lost, done = [], threading.Event()
+
+    def next_writer() -> None:
+        while not done.is_set():
+            try:
+                fd = os.open(lock, os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                continue
+            os.close(fd)
+            time.sleep(0.0005)  # for as long as git holds it
+            try:
+                os.unlink(lock)
+            except FileNotFoundError:
+                lost.append(lock)
+
+    thread = threading.Thread(target=next_writer)
+    thread.start()
+    try:
+        for _ in range(100):
+            with contextlib.suppress(WiringError):
+                files.write_text(str(path), "text", 0o644)
+    finally:
+        done.set()
+        thread.join()
+
+    assert lost == []
 
 
 def test_bytes_survive_reading_and_writing(tmp_path):
