@@ -3,7 +3,8 @@
 import contextlib
 import os
 import stat
-import threading
+import subprocess
+import sys
 import time
 
 import pytest
@@ -37,36 +38,48 @@ def test_the_lock_of_a_running_git_is_respected(tmp_path):
     assert path.read_text() == "old"
 
 
+NEXT_WRITER = """\
+import os, sys
+lock, lost, taken = sys.argv[1], 0, 0
+print("ready", flush=True)
+while not os.path.exists(sys.argv[2]):
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        continue
+    taken += 1
+    for _ in range(200):  # for as long as somebody writes
+        os.path.exists(lock)
+    try:
+        os.unlink(lock)
+    except FileNotFoundError:
+        lost += 1
+print(taken, lost)
+"""
+
+
 def test_the_lock_of_the_next_writer_is_left_alone(tmp_path):
     """Whoever waits for the file takes the lock the moment that we are done: it is not ours to
     remove."""
-    path, lock = tmp_path / "config", tmp_path / "config.lock"
-    lost, done = [], threading.Event()
-
-    def next_writer() -> None:
-        while not done.is_set():
-            try:
-                fd = os.open(lock, os.O_CREAT | os.O_EXCL)
-            except FileExistsError:
-                continue
-            os.close(fd)
-            time.sleep(0.0005)  # for as long as git holds it
-            try:
-                os.unlink(lock)
-            except FileNotFoundError:
-                lost.append(lock)
-
-    thread = threading.Thread(target=next_writer)
-    thread.start()
-    try:
-        for _ in range(100):
+    path, stop = tmp_path / "config", tmp_path / "stop"
+    with subprocess.Popen(
+        [sys.executable, "-c", NEXT_WRITER, f"{path}.lock", str(stop)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        written = 0
+        end = time.monotonic() + 20
+        while written < 300 and time.monotonic() < end:
             with contextlib.suppress(WiringError):
                 files.write_text(str(path), "text", 0o644)
-    finally:
-        done.set()
-        thread.join()
+                written += 1
+        stop.touch()
+        taken, lost = writer.stdout.read().split()
 
-    assert lost == []
+    assert int(taken) > 0
+    assert int(lost) == 0
 
 
 def test_bytes_survive_reading_and_writing(tmp_path):
