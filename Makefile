@@ -21,7 +21,7 @@ endif
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.runtime ## real git clones and pushes with tokens that expire in between
+demo: $(VENV)/.broker ## real git clones and pushes with tokens that expire in between
 	@$(BIN)/git-credential-relay demo $(ARGS)
 
 test: $(VENV)/.dev ## the test suite; ARGS="-k name" for a part of it, JOBS=n for the processes
@@ -53,7 +53,7 @@ bench: $(VENV)/.dev ## start-up and warm `get` beside named peers
 
 lock: $(VENV)/.made-in ## choose and pin new versions of everything in requirements/*.in
 	@$(PIP) install --upgrade uv
-	@cooled=$$(date -u -d '7 days ago' +%Y-%m-%dT%H:%M:%SZ); cd requirements && for list in runtime dev image; do \
+	@cooled=$$(date -u -d '7 days ago' +%Y-%m-%dT%H:%M:%SZ); cd requirements && for list in runtime broker dev image; do \
 		UV_CUSTOM_COMPILE_COMMAND='make lock' ../$(BIN)/uv pip compile --no-config --quiet --upgrade --universal --generate-hashes \
 			--python-version 3.11 --exclude-newer "$$cooled" --output-file $$list.txt $$list.in || exit 1; \
 	done
@@ -64,8 +64,8 @@ clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Both stamps come with the editable package; the development list contains the runtime list.
-$(VENV)/.runtime: requirements/runtime.txt $(PACKAGE) | $(VENV)/.made-in
+# Both stamps come with the editable package; the development list contains the broker's list.
+$(VENV)/.broker: requirements/broker.txt $(PACKAGE) | $(VENV)/.made-in
 	@echo 'setting up $(VENV) from $<'
 	@$(PIP) install --compile --require-hashes --requirement $<
 	@$(PIP) install --compile --no-deps --no-build-isolation --editable .
@@ -75,7 +75,7 @@ $(VENV)/.dev: requirements/dev.txt $(PACKAGE) | $(VENV)/.made-in
 	@echo 'setting up $(VENV) from $<'
 	@$(PIP) install --compile --require-hashes --requirement $<
 	@$(PIP) install --compile --no-deps --no-build-isolation --editable .
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.broker
 
 $(VENV)/.image: requirements/image.txt $(VENV)/.dev
 	@$(PIP) install --compile --require-hashes --requirement $<

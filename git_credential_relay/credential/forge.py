@@ -14,6 +14,9 @@ GITHUB = "github"
 GITLAB = "gitlab"
 FORGEJO = "forgejo"
 KINDS = (GITHUB, GITLAB, FORGEJO)
+# Any other forge, known to the broker alone, which has a token for it.
+STATIC = "static"
+_NESTING = frozenset((GITLAB, STATIC))
 
 # The user name that goes with a token. Forgejo wants the bot's own login: a wrong one next to
 # the right password is a 401 that says nothing, so there is no default.
@@ -64,7 +67,7 @@ class Forge:
             if segments[: len(root)] != root:
                 raise ProtocolError("the path is not below the forge's own")
             segments = segments[len(root) :]
-        if len(segments) < 2 or (len(segments) > 2 and self.kind != GITLAB):
+        if len(segments) < 2 or (len(segments) > 2 and self.kind not in _NESTING):
             raise ProtocolError("the path is not owner/name")
         segments[-1] = segments[-1].removesuffix(".git")
         for segment in segments:

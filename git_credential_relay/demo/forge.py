@@ -2,12 +2,13 @@
 
 import base64
 import binascii
+import json
 import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,44 @@ class ForgeRequest:
     token_sha256: str | None
 
 
+class ConnectionDroppedError(Exception):
+    """The connection is to be broken without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """One call of a forge's API: `path` below the forge's root, still escaped."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON; an empty one is an empty object.
+
+        Raises:
+            ValueError: It is not JSON.
+        """
+        return json.loads(self.body or b"{}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """What the forge's API says; `body` is JSON, or the text itself."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json; charset=utf-8"
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     repository: str | None
@@ -55,6 +94,10 @@ class PlaygroundForge:
     does not exist, 403 for a push with a read-only token. `observe` is called with each request
     before its answer leaves, so a test can act between two requests of one git command.
 
+    It may live below a path, `root`. What is no request of git's goes to `api`, the kind of
+    forge this one plays; None from there is a 404. An api that raises ConnectionDroppedError
+    has the connection broken instead of answered.
+
     Raises:
         GitMissingError: No git on PATH.
     """
@@ -63,8 +106,14 @@ class PlaygroundForge:
         self,
         now: Callable[[], float] = time.time,
         observe: Callable[[ForgeRequest], None] | None = None,
+        *,
+        root: str = "",
+        port: int = 0,
+        api: Callable[[ApiRequest], ApiAnswer | None] | None = None,
     ) -> None:
         self.tokens = TokenTable(now)
+        self.root = root
+        self.api = api
         self._now = now
         self._observe = observe
         self._lock = threading.Lock()
@@ -73,7 +122,7 @@ class PlaygroundForge:
         git = find_git()
         self._directory = tempfile.TemporaryDirectory(prefix="playground-forge-")
         self._backend = GitBackend(Path(self._directory.name), git)
-        self._server = LoopbackServer(partial(_ForgeHandler, self))
+        self._server = LoopbackServer(partial(_ForgeHandler, self), port)
         self._server.start()
 
     def __enter__(self) -> Self:
@@ -100,7 +149,13 @@ class PlaygroundForge:
     @property
     def url(self) -> str:
         """The address below which the repositories live."""
-        return f"http://{self.host}"
+        return f"http://{self.host}" + (f"/{self.root}" if self.root else "")
+
+    @property
+    def repositories(self) -> frozenset[str]:
+        """Every repository there is."""
+        with self._lock:
+            return frozenset(self._repositories)
 
     @property
     def requests(self) -> tuple[ForgeRequest, ...]:
@@ -135,9 +190,11 @@ class PlaygroundForge:
         """
         return self._backend.commit_of(repository, branch)
 
-    def _decide(self, target: _Target, token: str | None) -> int:
+    def _decide(self, target: _Target, username: str | None, token: str | None) -> int:
         """Return the status that the request deserves; 200 lets git answer it."""
         issued = None if token is None else self.tokens.find_usable(token)
+        if issued is not None and issued.username not in (None, username):
+            issued = None
         # First the token: who shows none must not learn which repositories exist.
         if issued is None:
             return 401
@@ -145,7 +202,7 @@ class PlaygroundForge:
             exists = target.repository in self._repositories
         if not exists or target.repository not in issued.repositories or target.service is None:
             return 404
-        if target.service == "git-receive-pack" and not issued.push:
+        if not (issued.push if target.service == "git-receive-pack" else issued.read):
             return 403
         return 200
 
@@ -185,16 +242,50 @@ class _ForgeHandler(LoopbackHandler):
         self._answer()
 
     def do_POST(self) -> None:
-        """Answer a fetch or a push."""
+        """Answer a fetch, a push or a call of the API."""
         self._answer()
 
+    do_DELETE = do_PATCH = do_PUT = do_POST
+
     def _answer(self) -> None:
-        target = _parse_target(self.command, self.path)
-        status = self._forge._decide(target, _parse_basic(self._authorization())[1])
+        target = _parse_target(self.command, self.path, self._forge.root)
+        if self._forge.api is not None and target.repository is None:
+            self._answer_with_api(self._forge.api)
+            return
+        status = self._forge._decide(target, *_parse_basic(self._authorization()))
         if status == 200:
             self._answer_with_git(target)
         else:
             self._refuse(target, status)
+
+    def _answer_with_api(self, api: Callable[[ApiRequest], ApiAnswer | None]) -> None:
+        url = urlsplit(self.path)
+        root = f"/{self._forge.root}" if self._forge.root else ""
+        try:
+            with spooled_body(self.headers, self.rfile) as body:
+                request = ApiRequest(
+                    self.command,
+                    url.path.removeprefix(root) if url.path.startswith(f"{root}/") else "",
+                    url.query,
+                    {name.lower(): value for name, value in self.headers.items()},
+                    body.read(),
+                )
+            answer = api(request) or ApiAnswer(404, {"message": "Not Found"})
+        except ConnectionDroppedError:
+            self.close_connection = True
+            return
+        except MalformedBodyError:
+            answer = ApiAnswer(400, {"message": "malformed body"})
+        content = answer.content
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if answer.status != 204:
+            self.wfile.write(content)
 
     def _answer_with_git(self, target: _Target) -> None:
         try:
@@ -255,9 +346,11 @@ class _ForgeHandler(LoopbackHandler):
         return self.headers.get("Authorization")
 
 
-def _parse_target(method: str, path: str) -> _Target:
+def _parse_target(method: str, path: str, root: str) -> _Target:
     url = urlsplit(path)
-    route = _ROUTE.fullmatch(unquote(url.path))
+    prefix = f"/{root}" if root else ""
+    is_ours = url.path.startswith(f"{prefix}/")
+    route = _ROUTE.fullmatch(unquote(url.path.removeprefix(prefix))) if is_ours else None
     if route is None:
         return _Target(None, None)
     if route["action"] == "info/refs":

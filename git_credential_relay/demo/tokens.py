@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from git_credential_relay import secret
@@ -16,13 +16,21 @@ def token_sha256(token: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """One token with what it may do and the Unix second from which the forge refuses it."""
+    """One token with what it may do and the Unix second from which the forge refuses it.
+
+    A forge that has copies of itself accepts it only from `usable_from`; one that cares for the
+    user name demands `username`.
+    """
 
     token: str = field(repr=False)
     repositories: frozenset[str]
     push: bool
     expires_at: int
     sha256: str
+    read: bool = True
+    username: str | None = None
+    usable_from: float = 0.0
+    permissions: Mapping[str, str] = field(default_factory=dict)
 
 
 class TokenTable:
@@ -38,10 +46,23 @@ class TokenTable:
         self._revoked: set[str] = set()
 
     def issue(
-        self, repositories: Iterable[str], *, push: bool, lifetime_seconds: float
+        self,
+        repositories: Iterable[str],
+        *,
+        push: bool,
+        lifetime_seconds: float,
+        token: str | None = None,
+        read: bool = True,
+        username: str | None = None,
+        lag_seconds: float = 0.0,
+        permissions: Mapping[str, str] | None = None,
     ) -> IssuedToken:
-        """Mint a token for exactly these repositories, expiring within the lifetime."""
-        token = f"playground_{secrets.token_hex(20)}"
+        """Mint a token for exactly these repositories, expiring within the lifetime.
+
+        `token` is its text where the kind of forge has a form of its own; for `lag_seconds` it
+        is not accepted yet.
+        """
+        token = token or f"playground_{secrets.token_hex(20)}"
         issued = IssuedToken(
             token=token,
             repositories=frozenset(repositories),
@@ -49,6 +70,10 @@ class TokenTable:
             # Rounded down: an announced expiry must never be later than the real one.
             expires_at=int(self._now() + lifetime_seconds),
             sha256=token_sha256(token),
+            read=read,
+            username=username,
+            usable_from=self._now() + lag_seconds if lag_seconds else 0.0,
+            permissions=dict(permissions or {}),
         )
         with self._lock:
             self._issued[issued.sha256] = issued
@@ -71,7 +96,7 @@ class TokenTable:
     def find_usable(self, token: str) -> IssuedToken | None:
         """Return the token if the forge accepts it now: known, not revoked, not expired."""
         issued = self.find(token)
-        if issued is None or issued.expires_at <= self._now():
+        if issued is None or not issued.usable_from <= self._now() < issued.expires_at:
             return None
         with self._lock:
             return None if issued.sha256 in self._revoked else issued

@@ -1,0 +1,1 @@
+"""broker.toml: its form, and reading it with the line of each mistake."""

@@ -1,0 +1,1 @@
+"""Who is asking: workspace secrets and workload identity tokens."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: requests in, JSON out, nothing decided."""

@@ -1,0 +1,1 @@
+"""What must outlive a restart: workspaces, leases, OAuth pairs, in a database."""
