@@ -126,7 +126,7 @@ class Policy:
         if not grants:
             return NotServed()
         if path:
-            return _decide_repository(grants, grants[0].forge.repository(path), use)
+            return _decide_repository(grants, _repository(grants[0].forge, path), use)
         return _decide_all(grants, use)
 
 
@@ -208,6 +208,11 @@ def _is_at(forge: Forge, host: str) -> bool:
         return normalise_host(host, forge.scheme) == forge.host
     except ProtocolError:
         return False
+
+
+def _repository(forge: Forge, path: str) -> str:
+    """The repository a request names, which counts from the forge's root: owner/name."""
+    return Forge(forge.kind, forge.scheme, forge.host).repository(path)
 
 
 def _decide_repository(grants: list[Grant], repository: str, use: str) -> Decision:

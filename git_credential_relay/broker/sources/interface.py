@@ -115,6 +115,8 @@ class TokenSource(Protocol):
     """The lease must be on record before the mint, because the token never expires by itself."""
     refreshes_ahead: bool
     """A new token may be minted while older ones are in use."""
+    verifies_fresh: bool
+    """The chain asks `is_accepted` before it hands a fresh token out (replication lag)."""
 
     def narrow(self, scope: Scope) -> Scope:
         """`scope` as this source can give it: equal results share one token.
@@ -139,6 +141,13 @@ class TokenSource(Protocol):
         """Whether the forge takes the token now. One minted a moment ago may not be yet.
 
         True where it cannot be known without using the token up.
+        """
+        ...
+
+    async def reject(self, token_sha256: str) -> None:
+        """The forge has refused this token: the next mint must not give the same again.
+
+        Nothing to do where every mint makes a new one.
         """
         ...
 
