@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from git_credential_relay.broker.sources.interface import LEVELS, Repository, Scope
 from git_credential_relay.credential.forge import GITHUB, STATIC, Forge
-from git_credential_relay.credential.url import normalise_host
+from git_credential_relay.credential.url import DEFAULT_PORTS, normalise_host
 from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.secret import Secret, token_sha256
 
@@ -59,6 +59,7 @@ class Grant:
     permissions: Mapping[str, str]
     uses: frozenset[str]
     repository_ids: Mapping[str, int]
+    exact_names: frozenset[str]
     integration: str | None = None
     access_level: int | None = None
     token: Secret | None = None
@@ -71,7 +72,11 @@ class Grant:
 
     def covers(self, repository: str) -> bool:
         """Whether a pattern of this grant means the repository."""
-        return any(pattern.matches(repository) for pattern in self.patterns)
+        name = repository.lower() if self.folds_case else repository
+        # Exact names by a look-up: there may be hundreds, and every vend asks.
+        return name in self.exact_names or any(
+            pattern.matches(repository) for pattern in self.patterns if not pattern.is_exact
+        )
 
     def pinned(self, repository: str) -> int | None:
         """The forge's id of the repository, where the grant pins one."""
@@ -113,6 +118,7 @@ class Policy:
 
     grants: tuple[Grant, ...]
     digest: str
+    _by_place: Mapping[tuple[str, str], tuple[Grant, ...]] = field(repr=False)
 
     def decide(self, host: str | None, path: str | None, use: str) -> Decision:
         """What a request for this host and repository may have.
@@ -122,18 +128,32 @@ class Policy:
         """
         if use not in USES:
             raise ProtocolError("use is neither git nor api")
-        grants = [grant for grant in self.grants if _is_at(grant.forge, host or "github.com")]
+        grants = self._grants_at(host or "github.com")
         if not grants:
             return NotServed()
         if path:
             return _decide_repository(grants, _repository(grants[0].forge, path), use)
         return _decide_all(grants, use)
 
+    def _grants_at(self, host: str) -> tuple[Grant, ...]:
+        for scheme in DEFAULT_PORTS:
+            try:
+                grants = self._by_place.get((scheme, normalise_host(host, scheme)))
+            except ProtocolError:
+                continue
+            if grants:
+                return grants
+        return ()
+
 
 def compile_policy(grants: Iterable[Grant]) -> Policy:
     """The policy of these grants."""
     grants = tuple(grants)
-    return Policy(grants, _digest(grants))
+    places: dict[tuple[str, str], tuple[Grant, ...]] = {}
+    for grant in grants:
+        place = grant.forge.scheme, grant.forge.host
+        places[place] = (*places.get(place, ()), grant)
+    return Policy(grants, _digest(grants), places)
 
 
 def compile_grant(
@@ -183,6 +203,7 @@ def compile_grant(
         levels,
         allowed_uses,
         ids,
+        frozenset((p.text.lower() if folds_case else p.text) for p in patterns if p.is_exact),
         integration,
         access_level,
         token,
@@ -203,19 +224,12 @@ def _rank(level: str) -> int:
     return LEVELS.index(level)
 
 
-def _is_at(forge: Forge, host: str) -> bool:
-    try:
-        return normalise_host(host, forge.scheme) == forge.host
-    except ProtocolError:
-        return False
-
-
 def _repository(forge: Forge, path: str) -> str:
     """The repository a request names, which counts from the forge's root: owner/name."""
     return Forge(forge.kind, forge.scheme, forge.host).repository(path)
 
 
-def _decide_repository(grants: list[Grant], repository: str, use: str) -> Decision:
+def _decide_repository(grants: Sequence[Grant], repository: str, use: str) -> Decision:
     covering = [grant for grant in grants if grant.covers(repository)]
     if not covering:
         return Denied(
@@ -237,7 +251,7 @@ def _decide_repository(grants: list[Grant], repository: str, use: str) -> Decisi
     return _allowed(same, (Repository(repository, pinned),), use)
 
 
-def _decide_all(grants: list[Grant], use: str) -> Decision:
+def _decide_all(grants: Sequence[Grant], use: str) -> Decision:
     """Git did not say which repository, so the token is for all there are."""
     usable = [grant for grant in grants if use in grant.uses]
     if not usable:
@@ -270,7 +284,7 @@ def _decide_all(grants: list[Grant], use: str) -> Decision:
     return _allowed(usable, repositories, use)
 
 
-def _allowed(grants: list[Grant], repositories: tuple[Repository, ...], use: str) -> Allowed:
+def _allowed(grants: Sequence[Grant], repositories: tuple[Repository, ...], use: str) -> Allowed:
     permissions: dict[str, str] = {}
     for grant in grants:
         for name, level in grant.permissions.items():

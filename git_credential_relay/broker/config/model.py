@@ -130,7 +130,8 @@ class ForgejoModel(_ForgeModel, tag="forgejo", kw_only=True):
 class StaticModel(_ForgeModel, tag="static", kw_only=True):
     """A token that somebody made by hand, for the repositories it is good for.
 
-    Without `repositories` it is good for those that grants name exactly.
+    Without `repositories` it is good for those that grants cover, without `permissions` for what
+    they say, unless that is reading alone.
     """
 
     host: Text
@@ -138,7 +139,7 @@ class StaticModel(_ForgeModel, tag="static", kw_only=True):
     token_file: str
     username: Text = "x-access-token"
     repositories: list[Text] | None = None
-    permissions: dict[str, str] = field(default_factory=lambda: {"contents": "write"})
+    permissions: dict[str, str] | None = None
     expires_at: str | None = None
 
 

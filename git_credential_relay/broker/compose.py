@@ -1,0 +1,171 @@
+"""The composition root: makes a running broker of a configuration, and ends it again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from git_credential_relay.broker.audit.file import AuditLog
+from git_credential_relay.broker.audit.sinks import open_sinks
+from git_credential_relay.broker.cache.choose import open_cache
+from git_credential_relay.broker.config.load import BrokerConfig
+from git_credential_relay.broker.config.watch import ConfigWatch
+from git_credential_relay.broker.errors import BrokerError
+from git_credential_relay.broker.identity.admin import AdminGate
+from git_credential_relay.broker.identity.identify import Identifier
+from git_credential_relay.broker.identity.issuers import compile_issuers
+from git_credential_relay.broker.identity.tokens import TokenVerifier
+from git_credential_relay.broker.limits import Buckets
+from git_credential_relay.broker.metrics import Metrics
+from git_credential_relay.broker.reaper import Reaper
+from git_credential_relay.broker.sources.hooks import SourceHooks
+from git_credential_relay.broker.sources.registry import build_sources
+from git_credential_relay.broker.store.cipher import load_cipher
+from git_credential_relay.broker.store.engine import resolve_database_url
+from git_credential_relay.broker.store.store import Store
+from git_credential_relay.broker.vend.audited import AuditedVending
+from git_credential_relay.broker.vend.authorised import AuthorisedVending
+from git_credential_relay.broker.vend.cached import CachedVending
+from git_credential_relay.broker.vend.interface import Answer, Query
+from git_credential_relay.broker.vend.mint import Minter
+from git_credential_relay.broker.vend.refresh import RefreshAhead
+from git_credential_relay.broker.workspaces.directory import WorkspaceDirectory
+
+# Wrong secrets that one address may send in a minute.
+FAILURES_PER_MINUTE = 30
+OK = "ok"
+
+_log = logging.getLogger(__name__)
+
+
+class Broker:
+    """All that one broker process has.
+
+    Built, it has checked its configuration and opened its files and its database; raises
+    ConfigError, MissingExtraError and StoreError. `start` begins what runs in the background,
+    `stop` ends it once no request is under way.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cache_url: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.watch = ConfigWatch(path)
+        config = self.config = self.watch.newest
+        model = config.model
+        self.metrics = Metrics()
+        self._now = now
+        self._hooks = SourceHooks(
+            now=now, on_rate_limit=self.metrics.rate_limit, on_retry=self.metrics.retried
+        )
+        cipher = load_cipher(config)
+        self.cache = open_cache(cache_url or model.cache_url, cipher)
+        self.metrics.watch_cache(self.cache.size)
+        self.verifier = TokenVerifier(compile_issuers(model.issuer, config.resolve))
+        session_secret = (
+            None
+            if model.session_secret_file is None
+            else config.read_secret(model.session_secret_file)
+        )
+        self.admin_gate = AdminGate(model.admin, config, self.verifier, now)
+        with contextlib.ExitStack() as opened:
+            self.audit = AuditLog(
+                config.resolve(model.audit_file),
+                max_bytes=model.audit_max_bytes,
+                keep=model.audit_keep,
+                sinks=open_sinks(model.audit_sinks),
+            )
+            opened.callback(self.audit.close)
+            self.store = Store.open(resolve_database_url(config), cipher)
+            opened.callback(self.store.close)
+            self.sources = build_sources(config, self.store, self._hooks)
+            opened.pop_all()
+        self.watch.on_change(self._take)
+        self.directory = WorkspaceDirectory(self.watch, self.store)
+        self.reaper = Reaper(self.store, lambda: self.sources, now)
+        self._cached = CachedVending(
+            self.cache, Minter(self.store, now=now, on_minted=self.metrics.minted), now=now
+        )
+        self._refresh = RefreshAhead(self.directory, self._cached, self.audit, now=now)
+        authorised = AuthorisedVending(
+            self.directory,
+            Identifier(self.verifier, session_secret, now),
+            Buckets(model.limits.workspace_requests_per_minute),
+            Buckets(FAILURES_PER_MINUTE),
+            lambda allowed: self.sources.for_allowed(allowed),
+            self._cached.vend,
+            min_lifetime=model.min_lifetime,
+            on_order=self._refresh.asked,
+            on_too_late=self.reaper.revoke_workspace,
+        )
+        self._audited = AuditedVending(
+            self.audit, authorised.vend, now=now, on_vend=self.metrics.vended
+        )
+        self._background: list[asyncio.Task[None]] = []
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to reap and to refresh ahead; needs a running loop."""
+        self._background = [
+            asyncio.ensure_future(self.reaper.run()),
+            asyncio.ensure_future(self._refresh.run()),
+        ]
+
+    async def stop(self) -> None:
+        """Finish the mints under way, and close everything."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._cached.drain()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.sources.aclose()
+        await self.verifier.aclose()
+        await self.cache.aclose()
+        self.store.close()
+        self.audit.close()
+
+    async def vend(self, query: Query) -> Answer:
+        """The answer to one request for a token, on record. Raises BrokerError."""
+        return await self._audited.vend(query)
+
+    def reload(self) -> str | None:
+        """Take the configuration anew (SIGHUP); why it was not taken, if so."""
+        return self.watch.reload()
+
+    async def readiness(self) -> dict[str, str]:
+        """Each part by name: `ok`, or what keeps it from working.
+
+        The cache is never in the way of readiness: without it every broker mints for itself.
+        """
+        parts = {"configuration": self.directory.trouble or OK, "audit": self.audit.trouble or OK}
+        try:
+            await self.store.ping()
+            parts["database"] = OK
+        except BrokerError as error:
+            parts["database"] = error.message
+        return parts
+
+    def _take(self, config: BrokerConfig) -> None:
+        """Make the sources that an edited configuration names; the others go on.
+
+        What else it says (address, database, limits, issuers, administrators) needs a restart.
+        """
+        former, self.sources = self.sources, self.sources.updated(config)
+        task = asyncio.ensure_future(former.aclose(kept_by=self.sources))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        former_model, model = self.config.model, config.model
+        if any(
+            getattr(former_model, name) != getattr(model, name)
+            for name in model.__struct_fields__
+            if name not in ("forge", "workspace")
+        ):
+            _log.warning("some of the edited settings need a restart of the broker")
+        self.config = config
