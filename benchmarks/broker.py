@@ -21,6 +21,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
+import jwt
+
+from git_credential_relay.demo.forge import PlaygroundForge
+from git_credential_relay.demo.github import PlaygroundGitHub
+from git_credential_relay.demo.github_jwt import generate_app_key
+
 SECRET = "the secret of the benchmark's workspace"
 CONNECTIONS = (1, 32, 256)
 ROUNDS = 3
@@ -143,6 +150,31 @@ repositories = [{", ".join(f'"acme/r{n}"' for n in range(start, min(start + 500,
     )
 
 
+def write_github(directory: Path, forge: PlaygroundForge, pem: str) -> None:
+    """A configuration that mints at a GitHub on loopback."""
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    (directory / "app.pem").write_text(pem)
+    (directory / "broker.toml").write_text(
+        f"""
+[limits]
+workspace_requests_per_minute = 10000000
+[[forge]]
+kind = "github"
+host = "{forge.host}"
+api_url = "{forge.url}"
+app_id = "12345"
+private_key_file = "app.pem"
+verifies_fresh_tokens = false
+[[workspace]]
+id = "w1"
+secret_sha256 = "{digest}"
+[[workspace.grant]]
+host = "{forge.host}"
+repositories = ["acme/*"]
+"""
+    )
+
+
 def memory(pid: int) -> float:
     """Resident megabytes of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -194,12 +226,61 @@ def measure_memory(directory: Path) -> None:
         print(f"\nmemory: {before:.0f} MB, with {KEYS} cached keys {memory(pid):.0f} MB")
 
 
+def measure_mints(directory: Path) -> None:
+    """A vend that has to mint, beside the same request to the forge without a broker."""
+    pem, public_key = generate_app_key()
+    with PlaygroundForge() as forge:
+        github = PlaygroundGitHub(forge, public_key)
+        forge.api = github
+        for number in range(2 * MINTS):
+            github.add_repository(f"acme/r{number}", has_git=False)
+        installation = github.install("acme", {"contents": "write"})
+        write_github(directory, forge, pem)
+        now = int(time.time())
+        claims = {"iat": now - 60, "exp": now + 540, "iss": "12345"}
+        app_jwt = jwt.encode(claims, pem, algorithm="RS256")
+        port = free_port()
+        with process(broker(port, directory), port, directory):
+            direct, ours = asyncio.run(mint_both(forge, port, installation.id, app_jwt))
+    p50s = [statistics.median(samples) for samples in (direct, ours)]
+    print(
+        f"\nmint at the forge {p50s[0]:.2f} ms p50, vended by the broker {p50s[1]:.2f} ms:"
+        f" the chain adds {p50s[1] - p50s[0]:.2f} ms (target <= 2)"
+    )
+
+
+async def mint_both(
+    forge: PlaygroundForge, port: int, installation: int, app_jwt: str
+) -> tuple[list[float], list[float]]:
+    """Milliseconds of mints at the forge and of vends that mint, by turns."""
+    direct: list[float] = []
+    vended: list[float] = []
+    path = f"/app/installations/{installation}/access_tokens"
+    headers = {"Authorization": f"Bearer {app_jwt}", "Accept": "application/vnd.github+json"}
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with httpx2.AsyncClient(base_url=forge.url, headers=headers) as client:
+        for number in range(2 * MINTS):
+            body = {"repositories": [f"r{number}"], "permissions": {"contents": "write"}}
+            started = time.perf_counter()
+            (await client.post(path, json=body)).raise_for_status()
+            direct.append((time.perf_counter() - started) * 1000)
+            request = request_for(f"acme/r{number}").replace(
+                b"127.0.0.1%3A9", forge.host.replace(":", "%3A").encode()
+            )
+            started = time.perf_counter()
+            await one(reader, writer, request)
+            vended.append((time.perf_counter() - started) * 1000)
+    writer.close()
+    # The first ones open connections and look installations up.
+    return direct[MINTS:], vended[MINTS:]
+
+
 def main() -> None:
     """Run everything and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of load per round")
     seconds = parser.parse_args().seconds
-    for measure in (lambda d: measure_cached(d, seconds), measure_memory):
+    for measure in (lambda d: measure_cached(d, seconds), measure_mints, measure_memory):
         with tempfile.TemporaryDirectory() as directory:
             measure(Path(directory))
 

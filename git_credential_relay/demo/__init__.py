@@ -1,1 +1,1 @@
-"""The whole relay on loopback with real git: a playground forge, a small cloud API, an agent."""
+"""The whole thing on loopback with real git: playground forges, the real broker, agents."""

@@ -18,13 +18,18 @@ _IDENTITY = "Agent <agent@example.com>"
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """What an operator writes into relay.env for one workspace."""
+    """What an operator writes into relay.env for one workspace.
+
+    `forge_url` may name the kind of forge, as in gitlab=https://git.example. `more` are further
+    lines, as the broker gives them for a new workspace.
+    """
 
     cloud_url: str
     workspace_id: str
     workspace_secret: str = field(repr=False)
     forge_url: str
     min_lifetime_seconds: int
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Agent:
         self.secret_file = self._machine / "workspace-token"
         self.results: list[CommandResult] = []
         for directory in (self._machine, self.home, self.work, self.cache_directory.parent):
-            directory.mkdir(mode=0o700)
+            directory.mkdir(mode=0o700, parents=True)
         place = user_place({"HOME": str(self.home), "PATH": str(Path(git).parent)})
         self.helper = f"{place.bin}/git-credential-relay"
         self._relay_env = Path(place.relay_env)
@@ -128,6 +133,7 @@ class Agent:
             "GIT_CREDENTIAL_RELAY_MIN_LIFETIME": str(settings.min_lifetime_seconds),
             "GIT_CREDENTIAL_RELAY_CACHE_DIR": str(self.cache_directory),
             "GIT_CREDENTIAL_RELAY_FALLBACK": "off",
+            **settings.more,
         }
         self._relay_env.parent.mkdir(parents=True)
         self._relay_env.write_text("".join(f"{name}={value}\n" for name, value in values.items()))

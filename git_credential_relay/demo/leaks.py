@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from git_credential_relay.demo.vending import USERNAME
+_USERNAMES = ("x-access-token", "oauth2")
 
 
 def needles_for(secrets: Iterable[str]) -> tuple[bytes, ...]:
@@ -16,7 +16,7 @@ def needles_for(secrets: Iterable[str]) -> tuple[bytes, ...]:
         for secret in secrets
         for needle in (
             secret.encode(),
-            base64.b64encode(f"{USERNAME}:{secret}".encode()),
+            *(base64.b64encode(f"{name}:{secret}".encode()) for name in _USERNAMES),
         )
     )
 

@@ -2,31 +2,36 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from git_credential_relay.demo.agent import CommandResult
-from git_credential_relay.demo.cloud import Vend
-from git_credential_relay.demo.forge import ForgeRequest
+from git_credential_relay.demo.acts import (
+    MAX_RELAY_LINES,
+    clone_with,
+    comfortable_token,
+    commit,
+    expect,
+    expect_landed,
+    is_refused,
+    last_token,
+    newest_vend,
+    push,
+    relay_lines,
+    run_push,
+    wait_for_expiry,
+)
+from git_credential_relay.demo.agent import Agent
+from git_credential_relay.demo.forge import PlaygroundForge
 from git_credential_relay.demo.leaks import (
     find_in_files,
     find_in_texts,
     find_loose_modes,
     needles_for,
 )
+from git_credential_relay.demo.merge import merge_branch
 from git_credential_relay.demo.timeline import short_hash
-from git_credential_relay.demo.world import (
-    FORBIDDEN_REPOSITORY,
-    REPOSITORY,
-    TOKEN_SECONDS,
-    World,
-)
+from git_credential_relay.demo.world import FORBIDDEN_REPOSITORY, PROJECT, REPOSITORY, World
 
-# Life that a token must have left before a step that relies on the cache.
-_COMFORT_SECONDS = 3.0
-_MAX_RELAY_LINES = 4
-
-
-class BrokenPromiseError(Exception):
-    """The evidence of a step does not bear out its promise; says what was seen instead."""
+BRANCH = "agent/work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,12 @@ class Step:
 
 def clone(world: World) -> str:
     """Clone with nothing configured but the relay."""
-    result = _clone(world, world.forge.url_of(REPOSITORY), "app")
-    _expect(result.is_ok, "the clone failed", result)
-    _expect(len(world.cloud.vends) == 1, f"{len(world.cloud.vends)} tokens were vended")
-    _expect(
-        _last_token(world) == world.cloud.vends[0].token_sha256,
+    result = clone_with(world, world.agent, world.forge.url_of(REPOSITORY), "app")
+    expect(result.is_ok, "the clone failed", result)
+    vends = world.broker.vends
+    expect(len(vends) == 1, f"{len(vends)} tokens were vended")
+    expect(
+        last_token(world.forge) == vends[0].token_sha256,
         "the forge saw another token than the vended one",
     )
     return ""
@@ -52,127 +58,173 @@ def clone(world: World) -> str:
 
 def push_from_cache(world: World) -> str:
     """Push with the token that the clone has left in the cache."""
-    token = _comfortable_token(world)
-    vends = len(world.cloud.vends)
-    _push(world)
-    _expect(len(world.cloud.vends) == vends, "the cloud was asked again")
-    _expect(_last_token(world) == token.token_sha256, "another token was used")
+    token = comfortable_token(world)
+    vends = len(world.broker.vends)
+    push(world)
+    expect(len(world.broker.vends) == vends, "the broker was asked again")
+    expect(last_token(world.forge) == token.token_sha256, "another token was used")
     return ""
 
 
 def push_after_expiry(world: World) -> str:
     """Push once the token has expired at the forge."""
-    old = _newest_vend(world)
-    _wait_for_expiry(world, old)
-    vends = len(world.cloud.vends)
-    _push(world)
-    _expect(len(world.cloud.vends) == vends + 1, "not exactly one new token was vended")
-    _expect(_last_token(world) != old.token_sha256, "the expired token was used")
-    return f"{short_hash(old.token_sha256)} is history, {short_hash(_last_token(world))} is in use"
+    old = newest_vend(world)
+    wait_for_expiry(world, old)
+    vends = len(world.broker.vends)
+    push(world)
+    new = last_token(world.forge)
+    expect(len(world.broker.vends) == vends + 1, "not exactly one new token was vended")
+    expect(new != old.token_sha256, "the expired token was used")
+    return f"{short_hash(old.token_sha256)} is history, {short_hash(new)} is in use"
 
 
 def push_after_revocation(world: World) -> str:
     """Push with a token that the forge has revoked, and once more if that push fails."""
-    revoked = _comfortable_token(world).token_sha256
+    revoked = comfortable_token(world).token_sha256
     assert revoked is not None  # noqa: S101 - a vend always has a token
     world.forge.tokens.revoke_sha256(revoked)
     world.timeline.event("forge", f"revokes {short_hash(revoked)}, and nobody tells the relay")
     seen = len(world.forge.requests)
-    _commit(world)
-    first = _run_push(world)
-    second = first if first.is_ok else _run_push(world)
+    commit(world.agent, "app")
+    first = run_push(world, world.agent, "app")
+    second = first if first.is_ok else run_push(world, world.agent, "app")
     requests = world.forge.requests[seen:]
-    _expect(any(_is_refused(r, revoked) for r in requests), "the revoked token was never refused")
-    _expect(second.is_ok, "the push after the refused one failed too", second)
-    _expect(_last_token(world) != revoked, "the revoked token was used again")
-    _expect_landed(world)
+    expect(any(is_refused(r, revoked) for r in requests), "the revoked token was never refused")
+    expect(second.is_ok, "the push after the refused one failed too", second)
+    expect(last_token(world.forge) != revoked, "the revoked token was used again")
+    expect_landed(world.agent, "app", world.forge, REPOSITORY)
     if first.is_ok:
         return "this git asked again within the same push"
     return "this git gives up on a 401: one push failed, and the next one worked by itself"
 
 
-def push_without_cloud(world: World) -> str:
-    """Push while the cloud API cannot be reached."""
-    token = _comfortable_token(world)
-    world.cloud.stop()
-    world.timeline.event("cloud", "is gone: connection refused")
+def push_without_broker(world: World) -> str:
+    """Push while the broker cannot be reached."""
+    token = comfortable_token(world)
+    world.broker.stop()
+    world.timeline.event("broker", "is gone: connection refused")
     try:
-        _push(world)
+        push(world)
     finally:
-        world.cloud.start()
-        world.timeline.event("cloud", "is back")
-    _expect(_last_token(world) == token.token_sha256, "another token was used")
+        world.broker.start()
+        world.timeline.event("broker", "is back")
+    expect(last_token(world.forge) == token.token_sha256, "another token was used")
     return ""
 
 
 def clone_from_foreign_host(world: World) -> str:
     """Clone from a host that is not ours, with the relay asked for its password."""
-    answers = len(world.cloud.answers)
+    answers = len(world.broker.answers)
     world.timeline.event("agent", "asks the relay for the password of a foreign host")
-    result = _clone(
+    result = clone_with(
         world,
+        world.agent,
         world.foreign.url_of(REPOSITORY),
         "foreign",
         # Without this line git would not even ask: the relay is configured for our forge alone.
         *("-c", f"credential.helper={world.agent.helper}"),
         *("-c", "credential.useHttpPath=true"),
     )
-    _expect(not result.is_ok, "the clone worked")
-    _expect(bool(world.foreign.requests), "the foreign host was not even asked")
-    _expect(
+    expect(not result.is_ok, "the clone worked")
+    expect(bool(world.foreign.requests), "the foreign host was not even asked")
+    expect(
         not any(request.has_authorization for request in world.foreign.requests),
         "the foreign host was shown a credential",
     )
-    _expect(len(world.cloud.answers) == answers, "the cloud was asked about a foreign host")
-    _expect(not _relay_lines(result), "the relay spoke although it was not meant", result)
+    expect(len(world.broker.answers) == answers, "the broker was asked about a foreign host")
+    expect(not relay_lines(result), "the relay spoke although it was not meant", result)
     return ""
 
 
 def clone_forbidden_repository(world: World) -> str:
     """Clone a repository that the workspace may not use."""
-    vends = len(world.cloud.vends)
-    result = _clone(world, world.forge.url_of(FORBIDDEN_REPOSITORY), "payroll")
-    lines = _relay_lines(result)
+    vends = len(world.broker.vends)
+    result = clone_with(world, world.agent, world.forge.url_of(FORBIDDEN_REPOSITORY), "payroll")
+    lines = relay_lines(result)
     for line in lines:
         world.timeline.event("relay", line)
-    _expect(not result.is_ok, "the clone worked")
-    _expect(len(world.cloud.vends) == vends, "a token was vended")
-    _expect(
-        any("REPOSITORY_NOT_GRANTED" in line for line in lines), "the code is not shown", result
-    )
-    _expect("Ask the owner" in result.stderr, "the cloud's hint is not shown", result)
-    _expect(len(lines) <= _MAX_RELAY_LINES, "the explanation is too long", result)
+    expect(not result.is_ok, "the clone worked")
+    expect(len(world.broker.vends) == vends, "a token was vended")
+    expect(any("REPOSITORY_NOT_GRANTED" in line for line in lines), "the code is not shown", result)
+    expect("ask whoever owns" in result.stderr, "the broker's hint is not shown", result)
+    expect(len(lines) <= MAX_RELAY_LINES, "the explanation is too long", result)
     return ""
 
 
+def push_to_gitlab(world: World) -> str:
+    """Clone from a GitLab of one's own at a port and a path, and push a branch there."""
+    rig = world.hire("rig", world.lab, PROJECT)
+    result = clone_with(world, rig, world.lab.url_of(PROJECT), "site")
+    expect(result.is_ok, "the clone failed", result)
+    for agent, directory in ((rig, "site"), (world.agent, "app")):
+        switched = agent.git("switch", "--quiet", "-c", BRANCH, cwd=agent.work / directory)
+        expect(switched.is_ok, "the branch was not made", switched)
+        commit(agent, directory)
+        pushed = run_push(world, agent, directory, "origin", BRANCH)
+        expect(pushed.is_ok, "the push failed", pushed)
+    request = world.lab.requests[-1]
+    expect(request.username == "oauth2", f"the user name was {request.username}")
+    return ""
+
+
+def merge_after_expiry(world: World) -> str:
+    """Merge the branches at both forges, when every token of their pushes is over."""
+    wait_for_expiry(world, max(world.broker.vends, key=lambda vend: vend.expires_at or 0))
+    jobs: tuple[tuple[Agent, str, PlaygroundForge, str], ...] = (
+        (world.agent, "app", world.forge, REPOSITORY),
+        (world.agents["rig"], "site", world.lab, PROJECT),
+    )
+    for agent, directory, forge, repository in jobs:
+        before = last_token(forge)
+        world.timeline.event("agent", f"merges {BRANCH} into main of {repository}")
+        merged = merge_branch(agent, directory, BRANCH, "main")
+        expect(merged.status == "merged", f"{merged.status}: {merged.message}")
+        expect(forge.commit_of(repository) == merged.commit, "main is not what was merged")
+        expect(last_token(forge) != before, "an expired token was used")
+    return ""
+
+
+def ask_who_used(world: World) -> str:
+    """Ask the audit log about the last token that each forge was shown."""
+    for forge, workspace in ((world.forge, "agent"), (world.lab, "rig")):
+        token = last_token(forge) or ""
+        found = world.broker.run(
+            *("broker", "audit", "who-used", token, "--config", str(world.broker.config))
+        )
+        expect(workspace in found, f"the audit log does not name {workspace}")
+    return "each token is on record by its hash, as GitHub's own log names it"
+
+
 def search_for_secrets(world: World) -> str:
-    """Search all that the agent has for every token ever minted and the workspace secret."""
-    agent = world.agent
-    tokens = [issued.token for issued in world.forge.tokens.issued]
-    needles = needles_for([*tokens, world.cloud.workspace_secret])
-    texts = [*agent.environment.values()]
-    for result in agent.results:
-        texts += [*result.arguments, result.stdout, result.stderr]
-    excluded = (agent.cache_directory, agent.secret_file)
-    found = find_in_files(world.root, needles, excluded)
-    _expect(not found, f"found in {', '.join(map(str, found))}")
-    _expect(not find_in_texts(texts, needles), "found in the environment or the output of git")
+    """Search all there is for every token ever minted and every secret."""
+    agents = tuple(world.agents.values())
+    needles = needles_for(world.secrets)
+    texts = [value for agent in agents for value in agent.environment.values()]
+    for agent in agents:
+        for result in agent.results:
+            texts += [*result.arguments, result.stdout, result.stderr]
+    caches = tuple(agent.cache_directory for agent in agents)
+    kept = (*(agent.secret_file for agent in agents), *world.broker.secret_files)
+    found = find_in_files(world.root, needles, (*caches, *kept))
+    expect(not found, f"found in {', '.join(map(str, found))}")
+    expect(not find_in_texts(texts, needles), "found in the environment or the output of git")
     # The same search must be able to find one where one has to be.
-    _expect(bool(find_in_files(agent.cache_directory, needles)), "the cache holds no token")
-    loose = (*find_loose_modes(agent.cache_directory), *_loose_secret_file(world))
-    _expect(not loose, f"open to others: {', '.join(loose)}")
-    return f"searched for {len(tokens)} tokens and the workspace secret; the cache is 0700/0600"
+    expect(all(find_in_files(cache, needles) for cache in caches), "a cache holds no token")
+    loose = (*(mode for cache in caches for mode in find_loose_modes(cache)), *_loose_files(kept))
+    expect(not loose, f"open to others: {', '.join(loose)}")
+    tokens = len(world.forge.tokens.issued) + len(world.lab.tokens.issued)
+    return f"searched for {tokens} tokens and every secret, in the broker's database and logs too"
 
 
 STEPS = (
     Step(
-        "Clone a private repository, with nothing configured but the relay",
-        "one token was vended for it, at the moment of use",
+        "Make a workspace for a repository, and clone with nothing configured but the relay",
+        "the App's access was verified at once, and one token was vended at the moment of use",
         clone,
     ),
     Step(
         "Commit and push",
-        "the same token came out of the cache; the cloud was not asked again",
+        "the same token came out of the cache; the broker was not asked again",
         push_from_cache,
     ),
     Step(
@@ -186,13 +238,13 @@ STEPS = (
         push_after_revocation,
     ),
     Step(
-        "The cloud API is down",
+        "The broker is down",
         "the push worked from the cache while the token lives",
-        push_without_cloud,
+        push_without_broker,
     ),
     Step(
         "A foreign host asks for a password",
-        "it got nothing: no header, no token, not even a call to the cloud",
+        "it got nothing: no header, no token, not even a call to the broker",
         clone_from_foreign_host,
     ),
     Step(
@@ -201,99 +253,28 @@ STEPS = (
         clone_forbidden_repository,
     ),
     Step(
+        "A GitLab of one's own, at a port and a path",
+        "its workspace got a token for one project, with the user name GitLab wants",
+        push_to_gitlab,
+    ),
+    Step(
+        "Merge at both forges, when the tokens of the pushes are over",
+        "the merge jobs pushed through the same relay, with fresh tokens",
+        merge_after_expiry,
+    ),
+    Step(
+        "Who used a token?",
+        "the audit log names the workspace, by the hash alone",
+        ask_who_used,
+    ),
+    Step(
         "What is left behind",
-        "no secret in home, work trees, git configuration, environment or output",
+        "no secret in homes, work trees, git configuration, environment, output, database or logs",
         search_for_secrets,
     ),
 )
 
 
-def _clone(world: World, url: str, directory: str, *settings: str) -> CommandResult:
-    world.timeline.event("agent", f"git clone {url} {directory}")
-    return world.agent.git(*settings, "clone", "--quiet", url, directory)
-
-
-def _commit(world: World) -> None:
-    directory = world.agent.work / "app"
-    with (directory / "diary.txt").open("a") as diary:
-        diary.write(f"entry {len(world.agent.results)}\n")
-    for arguments in (("add", "diary.txt"), ("commit", "--quiet", "--message", "Write diary")):
-        result = world.agent.git(*arguments, cwd=directory)
-        _expect(result.is_ok, "the commit failed", result)
-
-
-def _run_push(world: World) -> CommandResult:
-    world.timeline.event("agent", "git push")
-    result = world.agent.git("push", "--quiet", cwd=world.agent.work / "app")
-    if not result.is_ok:
-        world.timeline.event("agent", f"git push failed:\n{_tail(result)}")
-    return result
-
-
-def _push(world: World) -> None:
-    _commit(world)
-    result = _run_push(world)
-    _expect(result.is_ok, "the push failed", result)
-    _expect_landed(world)
-
-
-def _expect_landed(world: World) -> None:
-    head = world.agent.git("rev-parse", "HEAD", cwd=world.agent.work / "app").stdout.strip()
-    _expect(world.forge.commit_of(REPOSITORY) == head, "the commit did not arrive at the forge")
-
-
-def _comfortable_token(world: World) -> Vend:
-    """Return the newest vend, after getting a fresh one if it is about to expire.
-
-    On a slow machine the steps before may have used up its life, which would prove nothing.
-    """
-    token = _newest_vend(world)
-    if token.expires_at is None or token.expires_at - world.now() < _COMFORT_SECONDS:
-        _wait_for_expiry(world, token)
-        world.timeline.event("agent", "git fetch")
-        world.agent.git("fetch", "--quiet", cwd=world.agent.work / "app")
-    return _newest_vend(world)
-
-
-def _newest_vend(world: World) -> Vend:
-    _expect(bool(world.cloud.vends), "no token was ever vended")
-    return world.cloud.vends[-1]
-
-
-def _wait_for_expiry(world: World, token: Vend) -> None:
-    remaining = (token.expires_at or 0) - world.now()
-    if remaining > 0:
-        seconds = min(remaining, TOKEN_SECONDS) + 0.1
-        world.timeline.event(
-            "agent", f"waits {seconds:.1f} s for {short_hash(token.token_sha256)} to expire"
-        )
-        world.sleep(seconds)
-
-
-def _last_token(world: World) -> str | None:
-    return world.forge.requests[-1].token_sha256
-
-
-def _is_refused(request: ForgeRequest, token_sha256: str) -> bool:
-    return request.status == 401 and request.token_sha256 == token_sha256
-
-
-def _relay_lines(result: CommandResult) -> list[str]:
-    """Return what the relay wrote: all lines but git's own."""
-    own = ("fatal:", "error:", "warning:", "remote:", "Cloning into")
-    return [line for line in result.stderr.splitlines() if line and not line.startswith(own)]
-
-
-def _loose_secret_file(world: World) -> tuple[str, ...]:
-    mode = world.agent.secret_file.stat().st_mode & 0o777
-    return () if mode == 0o600 else (f"{world.agent.secret_file} {mode:04o}",)
-
-
-def _expect(is_so: bool, otherwise: str, result: CommandResult | None = None) -> None:
-    if not is_so:
-        evidence = "" if result is None else f"\n{_tail(result)}"
-        raise BrokenPromiseError(otherwise + evidence)
-
-
-def _tail(result: CommandResult) -> str:
-    return "\n".join(result.stderr.strip().splitlines()[-_MAX_RELAY_LINES:])
+def _loose_files(files: tuple[Path, ...]) -> tuple[str, ...]:
+    modes = ((file, file.stat().st_mode & 0o777) for file in files)
+    return tuple(f"{file} {mode:04o}" for file, mode in modes if mode != 0o600)

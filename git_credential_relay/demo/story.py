@@ -1,12 +1,15 @@
 """Tells the demo's story: runs every step and writes the timeline."""
 
 import os
+import subprocess
 from collections.abc import Sequence
 from typing import TextIO
 
+from git_credential_relay.demo.acts import BrokenPromiseError
 from git_credential_relay.demo.agent import CommandTimeoutError
 from git_credential_relay.demo.backend import GitMissingError
-from git_credential_relay.demo.steps import STEPS, BrokenPromiseError, Step
+from git_credential_relay.demo.broker import BrokerStartError
+from git_credential_relay.demo.steps import STEPS, Step
 from git_credential_relay.demo.timeline import Timeline, style_for
 from git_credential_relay.demo.world import TOKEN_SECONDS, World, build_world
 
@@ -21,27 +24,34 @@ def run(out: TextIO, steps: Sequence[Step] = STEPS) -> bool:
         with build_world(timeline) as world:
             _introduce(world)
             kept = sum(_tell(world, number, step) for number, step in enumerate(steps, 1))
-            timeline.summary(kept, len(steps), len(world.forge.tokens.issued))
-    except GitMissingError as exc:
+            timeline.summary(kept, len(steps), _count_tokens(world))
+    except (GitMissingError, BrokerStartError) as exc:
         timeline.line(str(exc))
         return False
     return kept == len(steps)
 
 
 def _introduce(world: World) -> None:
-    version = world.agent.git("version").stdout.strip()
+    version = subprocess.run(
+        [world.git, "version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     world.timeline.line(
         f"An agent with {version}, an empty environment and no token.\n"
-        f"A forge at {world.forge.url}, a cloud API at {world.cloud.url}; "
+        f"A GitHub at {world.forge.url}, a GitLab at {world.lab.url}, and the broker "
+        f"at {world.broker.url};\n"
         f"tokens live {TOKEN_SECONDS} s and are shown as #hash."
     )
+
+
+def _count_tokens(world: World) -> int:
+    return len(world.forge.tokens.issued) + len(world.lab.tokens.issued)
 
 
 def _tell(world: World, number: int, step: Step) -> bool:
     world.timeline.step(number, step.title)
     try:
         remark = step.act(world)
-    except (BrokenPromiseError, CommandTimeoutError) as exc:
+    except (BrokenPromiseError, CommandTimeoutError, subprocess.CalledProcessError) as exc:
         world.timeline.verdict(False, f"{step.promise}\nbut {_redact(world, str(exc))}")
         return False
     world.timeline.verdict(True, f"{step.promise}\n{remark}".rstrip())
@@ -50,6 +60,6 @@ def _tell(world: World, number: int, step: Step) -> bool:
 
 def _redact(world: World, text: str) -> str:
     """Return the text without any secret: a broken promise may be about a leaked one."""
-    for secret in (*(i.token for i in world.forge.tokens.issued), world.cloud.workspace_secret):
+    for secret in world.secrets:
         text = text.replace(secret, "[secret]")
     return text

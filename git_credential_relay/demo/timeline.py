@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-_ACTOR_COLOURS = {"agent": "36", "relay": "35", "cloud": "34", "forge": "33", "foreign": "31"}
+_ACTOR_COLOURS = {
+    "agent": "36",
+    "relay": "35",
+    "broker": "34",
+    "admin": "32",
+    "forge": "33",
+    "foreign": "31",
+}
 _ACTOR_WIDTH = max(map(len, _ACTOR_COLOURS))
 _INDENT = " " * (13 + _ACTOR_WIDTH)
 _TEXT_COLUMNS = 100 - len(_INDENT)

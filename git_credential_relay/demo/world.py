@@ -5,42 +5,105 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from git_credential_relay.demo.agent import Agent, RelaySettings
 from git_credential_relay.demo.backend import find_git
-from git_credential_relay.demo.cloud import DemoCloud, Vend
+from git_credential_relay.demo.broker import DemoBroker, Vend
 from git_credential_relay.demo.forge import ForgeRequest, PlaygroundForge
+from git_credential_relay.demo.github import PlaygroundGitHub
+from git_credential_relay.demo.github_jwt import generate_app_key
+from git_credential_relay.demo.gitlab import PlaygroundGitLab
 from git_credential_relay.demo.timeline import Timeline, short_hash
 
 REPOSITORY = "acme/app"
 FORBIDDEN_REPOSITORY = "acme/payroll"
+PROJECT = "acme/web/site"
+# The path below which the GitLab of the story lives, beside a port of its own.
+LAB_ROOT = "gitlab"
 # Long enough for a slow machine to use a token twice, short enough to wait for its end.
 TOKEN_SECONDS = 8
 MIN_LIFETIME_SECONDS = 1
+_CONFIGURATION = """\
+min_lifetime = {min_lifetime}
+[[forge]]
+kind = "github"
+host = "{hub}"
+api_url = "http://{hub}"
+app_id = "12345"
+private_key_file = "app.pem"
+[[forge]]
+kind = "gitlab"
+url = "{lab_url}"
+token_file = "gitlab.token"
+lease_seconds = {seconds}
+"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class World:
-    """The people of the story. Of the cloud only its address and its records are used."""
+    """The people of the story. Of the broker only its address, commands and records are used.
+
+    `agents` are made by the steps, one for each workspace.
+    """
 
     root: Path
+    git: str
     forge: PlaygroundForge
+    lab: PlaygroundForge
     foreign: PlaygroundForge
-    cloud: DemoCloud
-    agent: Agent
+    broker: DemoBroker
+    integration_token: str = field(repr=False)
     timeline: Timeline
     now: Callable[[], float]
     sleep: Callable[[float], None]
+    agents: dict[str, Agent] = field(default_factory=dict)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent of most of the story, made with its workspace at first sight."""
+        return self.agents.get("agent") or self.hire("agent", self.forge, REPOSITORY)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every token ever minted, and every secret that is to stay where it is."""
+        issued = [*self.forge.tokens.issued, *self.lab.tokens.issued]
+        secrets = [agent.secret_file.read_text().strip() for agent in self.agents.values()]
+        return [*(token.token for token in issued), *secrets, self.broker.admin_secret]
+
+    def hire(self, name: str, forge: PlaygroundForge, repository: str) -> Agent:
+        """Make a workspace for the repository's address, and an agent with what came back."""
+        url = forge.url_of(repository)
+        env_file = self.root / f"{name}.env"
+        self.timeline.event("admin", f"broker workspace create {url}")
+        self.broker.run(
+            *("broker", "workspace", "create", url, "--id", name),
+            *("--config", str(self.broker.config), "--url", self.broker.url),
+            *("--write-env", str(env_file)),
+        )
+        values = dict(line.split("=", 1) for line in env_file.read_text().splitlines())
+        env_file.unlink()
+        kind = "gitlab=" if forge is self.lab else ""
+        settings = RelaySettings(
+            values.pop("CLOUD_API_URL"),
+            values.pop("WORKSPACE_ID"),
+            values.pop("WORKSPACE_TOKEN"),
+            f"{kind}{forge.url}",
+            MIN_LIFETIME_SECONDS,
+            values,
+        )
+        self.agents[name] = Agent(self.root / name, self.git, sys.executable, settings)
+        return self.agents[name]
 
 
 @contextlib.contextmanager
 def build_world(timeline: Timeline) -> Iterator[World]:
-    """Start the servers and equip the agent; all is gone when the context ends.
+    """Start the servers; all is gone when the context ends.
 
     Raises:
         GitMissingError: No git on PATH.
+        BrokerStartError: The broker did not start.
     """
     git = find_git()
     narrator = _Narrator(timeline)
@@ -49,36 +112,57 @@ def build_world(timeline: Timeline) -> Iterator[World]:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="git-credential-relay-demo-"))
         )
         forge = stack.enter_context(PlaygroundForge(observe=narrator.tell_forge))
+        lab = stack.enter_context(PlaygroundForge(observe=narrator.tell_forge, root=LAB_ROOT))
         foreign = stack.enter_context(PlaygroundForge(observe=narrator.tell_foreign))
-        forge.create_repository(REPOSITORY)
-        forge.create_repository(FORBIDDEN_REPOSITORY)
         foreign.create_repository(REPOSITORY)
-        cloud = stack.enter_context(
-            DemoCloud(
-                forge.tokens,
-                forge.host,
-                {REPOSITORY: True},
-                lifetime_seconds=TOKEN_SECONDS,
-                observe=narrator.tell_cloud,
+        pem, public_key = generate_app_key()
+        hub = PlaygroundGitHub(forge, public_key, lifetime_seconds=TOKEN_SECONDS)
+        hub.add_repository(REPOSITORY)
+        hub.add_repository(FORBIDDEN_REPOSITORY)
+        hub.install(REPOSITORY.split("/")[0], {"contents": "write"})
+        gitlab = PlaygroundGitLab(lab, lifetime_seconds=TOKEN_SECONDS)
+        gitlab.create_project(PROJECT)
+        integration_token = gitlab.create_user_token()
+        forge.api, lab.api = hub, gitlab
+        broker = stack.enter_context(
+            DemoBroker(
+                root / "broker",
+                _CONFIGURATION.format(
+                    min_lifetime=MIN_LIFETIME_SECONDS,
+                    hub=forge.host,
+                    lab_url=lab.url,
+                    seconds=TOKEN_SECONDS,
+                ),
+                {"app.pem": pem, "gitlab.token": integration_token},
+                observe=narrator.tell_broker,
             )
         )
-        settings = RelaySettings(
-            cloud.url, cloud.workspace_id, cloud.workspace_secret, forge.url, MIN_LIFETIME_SECONDS
+        narrator.poll = broker.poll
+        yield World(
+            root,
+            git,
+            forge,
+            lab,
+            foreign,
+            broker,
+            integration_token,
+            timeline,
+            time.time,
+            time.sleep,
         )
-        agent = Agent(root, git, sys.executable, settings)
-        yield World(root, forge, foreign, cloud, agent, timeline, time.time, time.sleep)
 
 
 class _Narrator:
     """Turns what the servers see into lines of the timeline, as it happens."""
 
     def __init__(self, timeline: Timeline) -> None:
+        self.poll: Callable[[], None] = lambda: None
         self._timeline = timeline
         self._fresh: set[str] = set()
 
-    def tell_cloud(self, answer: Vend) -> None:
+    def tell_broker(self, answer: Vend) -> None:
         if answer.token_sha256 is None or answer.expires_at is None:
-            self._timeline.event("cloud", f"refuses {answer.path}: {answer.code}")
+            self._timeline.event("broker", f"refuses {answer.path}: {answer.code}")
             return
         self._fresh.add(answer.token_sha256)
         instead = (
@@ -86,17 +170,19 @@ class _Narrator:
             if answer.rejected_sha256 is None
             else (f", in place of the rejected {short_hash(answer.rejected_sha256)}")
         )
+        verb = "mints" if answer.cache == "miss" else "vends"
         seconds = answer.expires_at - answer.at
         self._timeline.event(
-            "cloud",
-            f"vends {short_hash(answer.token_sha256)} for {answer.path}, "
+            "broker",
+            f"{verb} {short_hash(answer.token_sha256)} for {answer.path}, "
             f"good for {seconds:.0f} s{instead}",
         )
 
     def tell_forge(self, request: ForgeRequest) -> None:
+        self.poll()  # what the broker did comes first, and has led to this
         token = request.token_sha256
         if token is not None and request.method == "GET":
-            # The cloud has told about a fresh token already; any other came out of the cache.
+            # The broker has told about a fresh token already; any other came out of the cache.
             if token not in self._fresh:
                 self._timeline.event("relay", f"answers from its cache: {short_hash(token)}")
             self._fresh.discard(token)

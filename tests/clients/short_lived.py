@@ -6,12 +6,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from git_credential_relay.demo.cloud import DemoCloud
+from tests.fakes.cloud import SmallCloud
 from tests.fakes.wired import REPOSITORIES, WiredMachine
 
 
 @contextmanager
-def short_lived(machine: WiredMachine, lifetime: int, min_lifetime: int) -> Iterator[DemoCloud]:
+def short_lived(machine: WiredMachine, lifetime: int, min_lifetime: int) -> Iterator[SmallCloud]:
     """Let the machine's relay be served by a cloud whose tokens live `lifetime` seconds."""
     path = "/run/git-credential-relay/relay.env"
     enter = ["nsenter", f"--target={machine.pid}", "--mount"]
@@ -21,7 +21,7 @@ def short_lived(machine: WiredMachine, lifetime: int, min_lifetime: int) -> Iter
         write = [*enter, "sh", "-c", 'cat >"$1"', "sh", path]
         subprocess.run(write, input=content, check=True)
 
-    with DemoCloud(
+    with SmallCloud(
         machine.forge.tokens, machine.forge.host, REPOSITORIES, lifetime_seconds=lifetime
     ) as cloud:
         settings = {

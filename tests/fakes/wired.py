@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from git_credential_relay.demo.cloud import DemoCloud
+from tests.fakes.cloud import SmallCloud
 from git_credential_relay.demo.forge import PlaygroundForge
 
 REPOSITORIES = {"acme/app": True, "acme/lib": True}
@@ -44,7 +44,7 @@ class WiredMachine:
 
     pid: int
     forge: PlaygroundForge
-    cloud: DemoCloud
+    cloud: SmallCloud
     homes: Path
 
     def run(
@@ -89,7 +89,7 @@ def wired_machine(program: Path, directory: Path) -> Iterator[WiredMachine]:
     with PlaygroundForge() as forge:
         for repository in REPOSITORIES:
             forge.create_repository(repository)
-        with DemoCloud(forge.tokens, forge.host, REPOSITORIES, lifetime_seconds=3600) as cloud:
+        with SmallCloud(forge.tokens, forge.host, REPOSITORIES, lifetime_seconds=3600) as cloud:
             environ |= {
                 "PROGRAM": str(program),
                 "FORGE": forge.url,

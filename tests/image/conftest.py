@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from git_credential_relay.demo.cloud import DemoCloud
+from tests.fakes.cloud import SmallCloud
 from git_credential_relay.demo.forge import PlaygroundForge
 from tests.image.base import CHECKOUT, make_debian, make_python
 from tests.image.engine import PROGRAMS, Done, Engine
@@ -37,7 +37,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 class Playground:
     """A forge and a cloud on this machine's loopback, and an image that is wired to them."""
 
-    def __init__(self, forge: PlaygroundForge, cloud: DemoCloud) -> None:
+    def __init__(self, forge: PlaygroundForge, cloud: SmallCloud) -> None:
         self.forge = forge
         self.cloud = cloud
         self.environ = {
@@ -115,7 +115,7 @@ def playground() -> Iterator[Playground]:
         for name in ("acme/app", "acme/lib"):
             forge.create_repository(name)
         grants = {"acme/app": True, "acme/lib": True}
-        with DemoCloud(forge.tokens, forge.host, grants, lifetime_seconds=3600) as cloud:
+        with SmallCloud(forge.tokens, forge.host, grants, lifetime_seconds=3600) as cloud:
             yield Playground(forge, cloud)
 
 

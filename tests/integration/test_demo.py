@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from git_credential_relay.demo.steps import STEPS, BrokenPromiseError, Step
+from git_credential_relay.demo.acts import BrokenPromiseError
+from git_credential_relay.demo.steps import STEPS, Step
 from git_credential_relay.demo.story import run
 from git_credential_relay.demo.world import World
 
@@ -30,8 +31,9 @@ def step(act) -> Step:
     return Step("A step", "a promise", act)
 
 
+@pytest.mark.timeout(180)
 def test_every_promise_is_kept():
-    """The whole story succeeds in less than thirty seconds and leaves no thread behind."""
+    """The whole story succeeds in less than a minute and leaves no thread behind."""
     threads = set(threading.enumerate())
     out = io.StringIO()
     is_kept = run(out)
@@ -39,11 +41,11 @@ def test_every_promise_is_kept():
 
     assert is_kept, text
     assert text.count("✓") == len(STEPS) + 1
-    assert "playground_" not in text
-    assert "workspace_" not in text
+    assert "ghs_" not in text
+    assert "glpat-" not in text
     assert set(threading.enumerate()) == threads
     seconds = float(text.splitlines()[-1].split(" in ")[1].split(" s,")[0])
-    assert seconds < 30
+    assert seconds < 60
 
 
 @pytest.mark.newer_git
@@ -52,7 +54,7 @@ def test_newer_git_recovers_within_the_same_push(monkeypatch):
     newer = Path(os.environ["NEWER_GIT"]).parent
     monkeypatch.setenv("PATH", f"{newer}{os.pathsep}{os.environ['PATH']}")
     out = io.StringIO()
-    is_kept = run(out)
+    is_kept = run(out, STEPS[:4])
 
     assert is_kept, out.getvalue()
     assert "asked again within the same push" in out.getvalue()
@@ -63,7 +65,7 @@ def test_broken_promise_fails_the_demo_and_shows_no_secret():
 
     def lie(world: World) -> str:
         issued = world.forge.tokens.issue(["acme/app"], push=True, lifetime_seconds=5)
-        raise BrokenPromiseError(f"found {issued.token} and {world.cloud.workspace_secret}")
+        raise BrokenPromiseError(f"found {issued.token} and {world.broker.admin_secret}")
 
     out = io.StringIO()
     is_kept = run(out, [step(lie), step(lambda _: "well")])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from git_credential_relay.demo.cloud import DemoCloud, Vend
+from tests.fakes.cloud import SmallCloud, Vend
 from git_credential_relay.demo.forge import ForgeRequest, PlaygroundForge
 from tests.fakes.agent import AgentHome, Result
 
@@ -29,7 +29,7 @@ REPOSITORIES = ("acme/app", "acme/lib", "acme/docs", "acme/readonly")
 class Town:
     """A forge, a cloud that mints for it, and an agent whose git knows nothing but the helper."""
 
-    def __init__(self, root: Path, launcher: Path, forge: PlaygroundForge, cloud: DemoCloud):
+    def __init__(self, root: Path, launcher: Path, forge: PlaygroundForge, cloud: SmallCloud):
         self.forge = forge
         self.cloud = cloud
         self.agent = AgentHome(root, launcher, cloud.url)
@@ -101,7 +101,7 @@ def make_town(
     with PlaygroundForge(observe=at_forge) as forge:
         for repository in REPOSITORIES:
             forge.create_repository(repository)
-        with DemoCloud(
+        with SmallCloud(
             forge.tokens,
             forge.host,
             {name: name != "acme/readonly" for name in REPOSITORIES},

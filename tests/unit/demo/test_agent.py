@@ -7,7 +7,7 @@ import pytest
 
 from git_credential_relay.demo.agent import Agent, RelaySettings
 from git_credential_relay.demo.backend import find_git
-from git_credential_relay.demo.cloud import DemoCloud
+from tests.fakes.cloud import SmallCloud
 from git_credential_relay.demo.forge import PlaygroundForge
 
 FORGE = "http://127.0.0.1:8080"
@@ -73,7 +73,7 @@ def test_helper_in_an_odd_directory_is_called(tmp_path):
     """A helper whose path has spaces, quotes and a dollar sign is one that git can run."""
     with (
         PlaygroundForge() as forge,
-        DemoCloud(forge.tokens, forge.host, {}, lifetime_seconds=60) as cloud,
+        SmallCloud(forge.tokens, forge.host, {}, lifetime_seconds=60) as cloud,
     ):
         agent = make_agent(tmp_path / "it's an $(agent)", forge.url, cloud.url)
         result = agent.git("ls-remote", forge.url_of("acme/app"))

@@ -114,11 +114,11 @@ def test_timeline_writes_times_since_its_beginning():
     timeline = Timeline(out, PLAIN, lambda: now[0])
     timeline.step(1, "First")
     now[0] = 102.5
-    timeline.event("cloud", "is gone")
+    timeline.event("broker", "is gone")
     timeline.verdict(True, "kept")
     timeline.summary(1, 1, 1)
 
     assert out.getvalue() == (
-        "\n1  First\n    2.50 s  cloud    is gone\n   ✓ kept\n"
+        "\n1  First\n    2.50 s  broker   is gone\n   ✓ kept\n"
         "\n✓ 1 of 1 promises kept in 2.5 s, with 1 short-lived tokens and none left behind\n"
     )

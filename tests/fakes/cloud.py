@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from git_credential_relay.demo.loopback import LoopbackHandler, LoopbackServer
 from git_credential_relay.demo.tokens import TokenTable
-from git_credential_relay.demo.vending import Grant, Refusal, TokenQuery, Vending
+from tests.fakes.cloud_answers import Grant, Refusal, TokenQuery, Vending
 
 _PATH = "/api/git/token"
 _BODY_LIMIT_BYTES = 65536
@@ -36,7 +36,7 @@ class Vend:
     rejected_sha256: str | None = None
 
 
-class DemoCloud:
+class SmallCloud:
     """The relay API for one workspace, with every answer on record.
 
     `grants` names the repositories and whether the workspace may push to them. `stop` makes the
@@ -135,9 +135,9 @@ class DemoCloud:
 
 
 class _CloudHandler(LoopbackHandler):
-    server_version = "demo-cloud"
+    server_version = "small-cloud"
 
-    def __init__(self, cloud: DemoCloud, *connection: Any) -> None:
+    def __init__(self, cloud: SmallCloud, *connection: Any) -> None:
         self._cloud = cloud
         super().__init__(*connection)
 

@@ -1,4 +1,4 @@
-"""What the demo's cloud API answers to one request for a token: decisions without a network."""
+"""What the small cloud API answers to one request for a token: decisions without a network."""
 
 import hmac
 import threading

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from git_credential_relay.demo.cloud import DemoCloud, Vend
+from tests.fakes.cloud import SmallCloud, Vend
 from git_credential_relay.demo.tokens import TokenTable, token_sha256
 
 HOST = "127.0.0.1:8443"
@@ -38,14 +38,14 @@ def tokens(clock: Clock) -> TokenTable:
 
 
 @pytest.fixture
-def cloud(tokens: TokenTable, clock: Clock) -> Iterator[DemoCloud]:
+def cloud(tokens: TokenTable, clock: Clock) -> Iterator[SmallCloud]:
     """A started cloud API whose workspace may push to acme/app and read acme/docs."""
     grants = {"acme/app": True, "acme/docs": False}
-    with DemoCloud(tokens, HOST, grants, lifetime_seconds=60, now=clock) as cloud:
+    with SmallCloud(tokens, HOST, grants, lifetime_seconds=60, now=clock) as cloud:
         yield cloud
 
 
-def fetch(cloud: DemoCloud, *, method="GET", secret=None, at="/api/git/token", headers=None, **q):
+def fetch(cloud: SmallCloud, *, method="GET", secret=None, at="/api/git/token", headers=None, **q):
     """Ask for a token; return status, headers and the JSON body."""
     query = {"workspaceId": cloud.workspace_id, "host": HOST, "path": "acme/app"} | q
     query = {name: value for name, value in query.items() if value is not None}
@@ -207,7 +207,7 @@ def test_stopped_cloud_is_unreachable_until_started_again(cloud):
 def test_observer_sees_each_answer(tokens):
     """The observer is called once for each vend and refusal."""
     codes: list[str | None] = []
-    with DemoCloud(
+    with SmallCloud(
         tokens,
         HOST,
         {"acme/app": True},
