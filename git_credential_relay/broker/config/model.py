@@ -6,10 +6,16 @@ environment variable named as `env:NAME`; none stands in the configuration itsel
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct, field
+
+# msgspec 0.22 may crash the interpreter at its very end, when the collector clears the Meta
+# objects below (its issue 717): what is frozen the collector leaves alone.
+atexit.register(gc.freeze)
 
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z")]
