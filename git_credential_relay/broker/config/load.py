@@ -37,6 +37,7 @@ from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.secret import Secret, printable
 
 MAX_FILE = 16 * 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MIN_SECRET = 8  # characters: the hash of fewer can be tried out in no time
 
 
@@ -344,4 +345,8 @@ def accepted_secrets(
             )
         accepted.append(AcceptedSecret(hashlib.sha256(value.encode()).digest()))
     texts = [hashes] if isinstance(hashes, str) else hashes or []
+    for text in texts:
+        # Checked here: msgspec 0.22 crashes at exit over a pattern in a union of two structs.
+        if not _SHA256.fullmatch(text):
+            raise ConfigError("secret_sha256 is not the hex of a SHA-256", hint="sha256sum")
     return (*accepted, *(AcceptedSecret(bytes.fromhex(text)) for text in texts))

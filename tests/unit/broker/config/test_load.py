@@ -97,7 +97,7 @@ def test_the_api_of_a_github_host_is_known(path, host, api):
         ('host = "github.com"\nrepo', 'host = "gitx.com"\nrepo', 15, "no forge serves gitx.com"),
         ('secret_file = "w1.secret"', 'secret_file = "absent"', 12, "cannot read"),
         ('secret_file = "w1.secret"\n', "", 12, "nobody can speak for"),
-        ('secret_file = "w1.secret"', 'secret_sha256 = "abc"', 14, "Expected `str` matching"),
+        ('secret_file = "w1.secret"', 'secret_sha256 = "abc"', 12, "not the hex of a SHA-256"),
         ('pull_requests = "write"', 'pull_requests = "rwite"', 15, "not a permission"),
         ('token_file = "gitlab.token"\n', "", 8, "either token_file or oauth"),
         ("https://git.example", "http://git.example", 8, "is http"),

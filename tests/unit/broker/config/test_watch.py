@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from git_credential_relay.broker.config.load import BrokerConfig
 from git_credential_relay.broker.config.watch import RETRY_SECONDS, ConfigWatch, FileWatch
 from git_credential_relay.errors import ConfigError
 from tests.fakes.broker_files import ONE, TWO, write_config
@@ -38,7 +39,9 @@ def test_two_edits_of_one_length_and_one_moment_are_both_seen(tmp_path, clock):
     assert watch.is_changed()
     path.write_text("b")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert watch.is_changed()
     assert watch.is_changed()  # whatever the stamp says: it is not settled yet
+    assert watch.is_changed()
     clock.advance(1)
     assert watch.is_changed()  # the last look at this stamp
     assert not watch.is_changed()
@@ -132,7 +135,7 @@ def test_callback_sees_a_configuration_first_and_may_refuse_it(tmp_path, clock):
 def test_reload_announces_even_an_unchanged_file(tmp_path, clock):
     """SIGHUP has everything built anew: keys may have changed that the file only names."""
     watch = ConfigWatch(write_config(tmp_path, ONE), clock.clock.monotonic)
-    seen = []
+    seen: list[BrokerConfig] = []
     watch.on_change(seen.append)
 
     assert watch.reload() is None

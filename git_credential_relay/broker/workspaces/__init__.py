@@ -1,0 +1,1 @@
+"""Workspaces: where they are found, how they are made, changed and shown."""
