@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.credential_cache")
+pytest.register_assert_rewrite("tests.contract.credential_cache", "tests.contract.token_cache")

@@ -124,3 +124,7 @@ class FakeLeases:
         if self.fails is not None:
             raise self.fails
         self.finished.append((lease_id, handle, token, expires_at, token_sha256))
+
+    async def end_lease(self, id: str) -> None:
+        """Forget it."""
+        self.added = [lease for lease in self.added if lease.id != id]

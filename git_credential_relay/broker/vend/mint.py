@@ -45,6 +45,10 @@ class Leases(Protocol):
         """Complete the record with what the forge gave."""
         ...
 
+    async def end_lease(self, id: str) -> None:
+        """Forget a lease that has no token."""
+        ...
+
 
 class Minter:
     """Mints for orders; every token that is ours is on record before it is handed out."""
@@ -69,17 +73,25 @@ class Minter:
         """
         source, now = order.source, self._now()
         deadline = time.monotonic() + self._seconds
+        first = order.scope.repositories[0]
         lease = Lease(
             secrets.token_hex(8),
             order.workspace.id,
             source.name,
             int(now) + source.lease_seconds(now),
+            location=str(first.id or first.name),
         )
         if source.needs_lease_first:
             # A broker that dies in the middle still finds the token by the lease's name.
             await self._leases.add_lease(lease)
         started = time.perf_counter()
-        minted = await source.mint(order.scope, lease, deadline)
+        try:
+            minted = await source.mint(order.scope, lease, deadline)
+        except ForgeRefusedError:
+            if source.needs_lease_first:
+                # A clear no: there is no token to look for. After anything else the reaper does.
+                await self._leases.end_lease(lease.id)
+            raise
         self._on_minted(source.name, time.perf_counter() - started)
         try:
             _check(minted, order.scope)

@@ -41,6 +41,19 @@ def test_a_token_that_never_expires_is_recorded_before_it_is_minted():
     assert chain.leases.finished[0][:2] == (chain.source.leases[0].id, "id-tok-1")
 
 
+@pytest.mark.parametrize(
+    ("error", "kept"), [(ForgeRefusedError("no"), 0), (ForgeUnavailableError("lost"), 1)]
+)
+def test_the_record_of_a_failed_mint_stays_while_there_may_be_a_token(error, kept):
+    """After a clear no there is nothing to look for; after a lost answer there may be."""
+    chain = Chain()
+    chain.source.needs_lease_first, chain.source.fails = True, error
+
+    with pytest.raises(type(error)):
+        asyncio.run(chain.minter.mint(chain.order()))
+    assert len(chain.leases.added) == kept
+
+
 def test_without_a_record_nothing_is_minted_that_lives_for_ever():
     """Where the store is down, no token is made that only the store could end."""
     chain = Chain()
