@@ -15,5 +15,6 @@ COMMANDS = {
     "uninstall": ("install", "take the wiring away again"),
     "doctor": ("doctor", "say what works, what does not, and how to mend it"),
     "completion": ("completion", "print the completion script of a shell"),
+    "broker": ("broker", "run the broker: the cloud API that decides, mints and records"),
     "demo": ("demo", "watch clone and push with tokens that expire in between"),
 }
