@@ -4,10 +4,12 @@ RelayError
 └── BrokerError                 the broker cannot, or will not, do what was asked
     ├── BadRequestError         400 the request itself is wrong
     ├── CallerUnknownError      401 nobody we know; one text whatever the reason
+    │   └── AdminUnknownError   401 nobody who may manage workspaces
     ├── GrantMissingError       403 the workspace may not have this
     ├── WorkspaceNotFoundError  404 no such workspace
     ├── ConflictError           409 what is to be created is there already
     ├── TooManyRequestsError    429 this caller asks too often
+    ├── IssuerUnavailableError  503 an issuer's keys cannot be had, so nobody can be recognised
     ├── AuditError              503 the event cannot be written, so nothing is vended
     ├── StoreError              503 the database cannot be used
     └── ForgeError              502 the forge does not give what we need
@@ -70,6 +72,17 @@ class CallerUnknownError(BrokerError):
         )
 
 
+class AdminUnknownError(CallerUnknownError):
+    """401: not a secret or token that may manage workspaces, or there is none at all."""
+
+    code = "INVALID_ADMIN_TOKEN"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.message = "the secret or identity token may not manage workspaces"
+        self.hint = "check [admin] in the broker's configuration; its audit log has the reason"
+
+
 class GrantMissingError(BrokerError):
     """403: the workspace may not have what was asked for; the code says which grant is missing."""
 
@@ -97,6 +110,22 @@ class TooManyRequestsError(BrokerError):
     code = "RATE_LIMITED"
     status = 429
     retryable = True
+
+
+class IssuerUnavailableError(BrokerError):
+    """503: the keys of an issuer cannot be fetched, so its tokens prove nothing for now."""
+
+    code = "ISSUER_UNAVAILABLE"
+    status = 503
+    retryable = True
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(
+            "the identity token cannot be verified: its issuer's keys cannot be fetched",
+            hint="whoever runs the broker should look at its connection to the issuer",
+            retry_after=retry_after,
+            reason=reason,
+        )
 
 
 class AuditError(BrokerError):

@@ -1,10 +1,12 @@
 """The tree of errors."""
 
 import re
+from types import ModuleType
 
 import pytest
 
 from git_credential_relay import errors
+from git_credential_relay.broker import errors as broker_errors
 from git_credential_relay.errors import (
     ApiError,
     ConfigError,
@@ -21,26 +23,37 @@ from git_credential_relay.errors import (
 )
 
 
-def tree(root: type[RelayError] = RelayError) -> list[type[RelayError]]:
-    """A class and everything below it."""
-    return [root, *(leaf for child in root.__subclasses__() for leaf in tree(child))]
+def children(kind: type[RelayError], module: ModuleType) -> list[type[RelayError]]:
+    """The classes right below one, of those that the module holds."""
+    return [child for child in kind.__subclasses__() if child.__module__ == module.__name__]
 
 
-def test_every_class_has_its_own_code():
-    """Each class says a code of its own, in words joined by hyphens."""
-    codes = [vars(kind).get("code") for kind in tree()]
+def tree(kind: type[RelayError], module: ModuleType) -> list[type[RelayError]]:
+    """A class and everything of the module below it."""
+    return [kind, *(leaf for child in children(kind, module) for leaf in tree(child, module))]
 
-    assert all(code and re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
+
+@pytest.mark.parametrize(
+    ("module", "form"),
+    [(errors, r"[a-z]+(-[a-z]+)*"), (broker_errors, r"[a-z]+(-[a-z]+)*|[A-Z]+(_[A-Z]+)*")],
+    ids=["all", "broker"],
+)
+def test_every_class_has_its_own_code(module, form):
+    """Each class says a code of its own, in words joined by hyphens; the broker's in capitals."""
+    codes = [vars(kind).get("code") for kind in tree(RelayError, module)]
+
+    assert all(code and re.fullmatch(form, code) for code in codes)
     assert len(set(codes)) == len(codes)
 
 
-def test_the_tree_in_the_docstring_is_the_tree():
+@pytest.mark.parametrize("module", [errors, broker_errors], ids=["all", "broker"])
+def test_the_tree_in_the_docstring_is_the_tree(module):
     """The overview on top of the module shows every class below its parent, in order."""
-    drawn = re.findall(r"^([│├└─ ]*)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"^([│├└─ ]*)(\w+Error)\b", module.__doc__ or "", re.MULTILINE)
 
     def draw(kind: type[RelayError], depth: int = 0) -> list[tuple[int, str]]:
-        children = [line for c in kind.__subclasses__() for line in draw(c, depth + 4)]
-        return [(depth, kind.__name__), *children]
+        below = [line for child in children(kind, module) for line in draw(child, depth + 4)]
+        return [(depth, kind.__name__), *below]
 
     assert [(len(indent), name) for indent, name in drawn] == draw(RelayError)
 

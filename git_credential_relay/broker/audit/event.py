@@ -8,21 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import field
 
 
 class AuditEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line of the audit log; fields nobody filled in are left out.
 
-    `kind` is vend, refresh, revoke, or admin with what was done in `action`. `verdict` is
-    vended, not-served, denied or failed; `code` is that of the answer. `cache` is hit, miss,
+    `kind` is vend, refresh, or admin with what was done in `action`. `verdict` is vended,
+    not-served, denied or failed; of an admin action allowed (written before it is done, with a
+    second event if it fails) or revoked. `code` is that of the answer. `cache` is hit, miss,
     joined (another request's mint) or stale. Times are Unix seconds, `ms` is how long it took.
     """
 
     at: float
     request_id: str
-    kind: str = "vend"
-    verdict: str = "failed"
-    code: str | None = "INTERNAL"
+    # Factories, whose values are written even where nobody has set another.
+    kind: str = field(default_factory=lambda: "vend")
+    verdict: str = field(default_factory=lambda: "failed")
+    code: str | None = field(default_factory=lambda: "INTERNAL")
     status: int | None = None
     workspace: str | None = None
     unverified_workspace: str | None = None

@@ -27,6 +27,7 @@ from git_credential_relay.broker.config.model import (
     WorkspaceModel,
     decode,
 )
+from git_credential_relay.broker.identity.issuers import compile_issuers
 from git_credential_relay.broker.identity.rules import compile_identity
 from git_credential_relay.broker.policy import Grant, compile_grant, compile_policy
 from git_credential_relay.broker.workspace import AcceptedSecret, Workspace
@@ -123,6 +124,9 @@ def parse_config(path: Path, text: str) -> BrokerConfig:
     if (model.tls_certificate_file is None) != (model.tls_key_file is None):
         with at("$.tls_certificate_file"):
             raise ConfigError("tls_certificate_file and tls_key_file belong together")
+    for index in range(len(model.issuer)):
+        with at(f"$.issuer[{index}]"):
+            compile_issuers(model.issuer[: index + 1], path.parent.joinpath)
     forges: list[ForgeEntry] = []
     for index, forge_model in enumerate(model.forge):
         with at(f"$.forge[{index}]"):

@@ -149,7 +149,8 @@ class IssuerModel(Struct, forbid_unknown_fields=True, kw_only=True):
     """`[[issuer]]`: who may vouch for workloads. Nothing is fetched from anybody else.
 
     Keys come from `jwks_file`, from `jwks_uri`, or from the issuer's discovery document.
-    `allowed_events` matters for GitHub Actions, whose pull requests run other people's code.
+    Tokens of pull and merge requests are refused unless `allows_pull_requests`: they run other
+    people's code. `trust_domain` is for SPIFFE, whose tokens need name no issuer.
     """
 
     url: Text

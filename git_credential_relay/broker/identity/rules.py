@@ -30,17 +30,17 @@ class IdentityRule:
 
     def matches(self, claims: VerifiedClaims) -> bool:
         """Whether these claims are those of somebody the rule means."""
-        subject = _text(claims.get("sub"))
+        subject = claim_text(claims, "sub")
         if subject is None or claims.get("iss") != self.issuer:
             return False
         if self.subject is not None and subject != self.subject:
             return False
         if self.subject_pattern is not None and not self.subject_pattern.fullmatch(subject):
             return False
-        if any(_text(claims.get(name)) != value for name, value in self.claims.items()):
+        if any(claim_text(claims, name) != value for name, value in self.claims.items()):
             return False
         return all(
-            (text := _text(claims.get(name))) is not None and pattern.fullmatch(text) is not None
+            (text := claim_text(claims, name)) is not None and pattern.fullmatch(text) is not None
             for name, pattern in self.claim_patterns.items()
         )
 
@@ -66,6 +66,23 @@ def compile_identity(model: IdentityModel) -> IdentityRule:
         {name: _claim(value) for name, value in model.claims.items()},
         {name: _compile(pattern) for name, pattern in model.claim_patterns.items()},
     )
+
+
+def claim_text(claims: VerifiedClaims, name: str) -> str | None:
+    """A claim as text, or None: there is none, or nothing that can be compared.
+
+    `kubernetes.io/serviceaccount/uid` is the one that Kubernetes puts inside two others.
+    """
+    return _text(_find(claims, name))
+
+
+def _find(claims: Mapping[str, object], name: str) -> object:
+    if name in claims:
+        return claims[name]
+    for outer, inner in claims.items():
+        if isinstance(inner, Mapping) and name.startswith(f"{outer}/"):
+            return _find(inner, name[len(outer) + 1 :])
+    return None
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
