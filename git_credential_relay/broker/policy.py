@@ -180,8 +180,8 @@ def compile_grant(
     levels = _compile_permissions(permissions or {"contents": "write"}, read_only)
     if forge.kind == GITHUB and allowed_uses == {GIT}:
         levels = {name: level for name, level in levels.items() if name in GIT_PERMISSIONS}
-    if forge.kind == GITHUB and allowed_uses == {API} and levels.get("contents") == "write":
-        # GitHub makes no difference: with this token git could push as well.
+    if allowed_uses == {API} and levels.get("contents", "read") != "read":
+        # No forge makes a difference: with such a token git could push as well.
         raise ConfigError(
             "contents = write with uses = [api] would let git push too",
             hint="use contents = read, or add git to uses",

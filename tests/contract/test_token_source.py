@@ -18,18 +18,23 @@ from git_credential_relay.broker.errors import (
 )
 from git_credential_relay.broker.policy import is_within
 from git_credential_relay.broker.sources.interface import Lease, Minted, Repository
+from git_credential_relay.broker.vend.mint import UNRESTRICTED
 from tests.contract.forgejo_harness import ForgejoHarness
 from tests.contract.github_harness import GitHubHarness
+from tests.contract.gitlab_harness import GitLabHarness
 from tests.contract.static_harness import StaticHarness
 
 ALL: dict[str, Callable[[], Any]] = {
     "github": GitHubHarness,
     "forgejo-admin": lambda: ForgejoHarness("admin"),
     "forgejo-basic": lambda: ForgejoHarness("basic"),
+    "gitlab-project": lambda: GitLabHarness("project"),
+    "gitlab-oauth": lambda: GitLabHarness("oauth"),
+    "gitlab-static": lambda: GitLabHarness("static"),
     "static": StaticHarness,
 }
 LENT = {"static", "gitlab-static", "gitlab-oauth"}  # their tokens are somebody else's to end
-SILENT = {"static", "gitlab-static"}  # the forge is not asked for a token
+SILENT = {"static"}  # the forge is not asked at all
 NAMED = {"forgejo-admin", "forgejo-basic", "gitlab-project"}  # found by the lease's name
 NOT_THERE = {"FORGE_REPOSITORY_NOT_FOUND", "FORGE_NOT_INSTALLED", "REPOSITORY_NOT_GRANTED"}
 
@@ -89,8 +94,8 @@ def test_a_read_only_scope_cannot_push(kind):
         assert not harness.works(minted.token, minted.username, push=True)
         return None
 
-    # None of the two can be narrowed: they are refused rather than given.
-    assert run(kind, scenario) == ("PERMISSION_NOT_GRANTED" if kind in SILENT else None)
+    # What is lent cannot be narrowed: it is refused rather than given.
+    assert run(kind, scenario) == ("PERMISSION_NOT_GRANTED" if kind in LENT else None)
 
 
 @every
@@ -100,7 +105,9 @@ def test_what_came_out_is_said_and_is_within_what_was_asked(kind):
     async def scenario(harness):
         asked = harness.source.narrow(harness.scope())
         minted = await mint(harness, harness.lease())
-        assert [name.lower() for name in minted.repositories] == [asked.repositories[0].name]
+        names = [] if minted.token_type == UNRESTRICTED else [asked.repositories[0].name]
+        assert minted.is_ours <= (minted.token_type != UNRESTRICTED)
+        assert [name.lower() for name in minted.repositories] == names
         assert is_within(minted.permissions, asked.permissions)
         assert minted.permissions["contents"] == "write"
         assert minted.username

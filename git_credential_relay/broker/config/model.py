@@ -130,7 +130,7 @@ class StaticModel(_ForgeModel, tag="static", kw_only=True):
     """A token that somebody made by hand, for the repositories it is good for.
 
     Without `repositories` it is good for those that grants cover, without `permissions` for what
-    they say, unless that is reading alone.
+    they say, if that is writing contents: nobody has said that the token cannot.
     """
 
     host: Text

@@ -37,8 +37,8 @@ class StaticSource:
     """Lends one token, which is read anew each time.
 
     `repositories` None means those that the policy lets through, `permissions` None those that
-    the grant says: of a workspace's own token (`is_own`) always, of another one unless the grant
-    is for reading alone, which nobody has said of the token.
+    the grant says: of a workspace's own token (`is_own`) always, of another one where the grant
+    may write contents, since nobody has said that the token cannot.
     """
 
     kind = STATIC
@@ -149,9 +149,10 @@ class StaticSource:
             )
 
     def _check_permissions(self, asked: Mapping[str, str]) -> None:
-        if self._permissions is None and not self._is_own and set(asked.values()) == {"read"}:
+        is_unknown = self._permissions is None and not self._is_own
+        if is_unknown and asked.get("contents", "read") == "read":
             raise GrantMissingError(
-                "nobody has said that the broker's token for this host can only read",
+                "nobody has said that the broker's token for this host cannot write",
                 code="PERMISSION_NOT_GRANTED",
                 hint='add permissions = { contents = "read" } to the [[forge]] if that is so',
             )

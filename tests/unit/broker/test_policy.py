@@ -143,7 +143,7 @@ def test_uses_are_granted_separately():
 
 
 def test_an_api_grant_that_git_could_push_with_is_refused():
-    """GitHub's tokens know no difference of use, so `api` alone with contents:write is a lie."""
+    """Tokens know no difference of use, so `api` alone with contents:write is a lie."""
     with pytest.raises(ConfigError, match="git push"):
         hub("acme/app", uses=["api"])
 

@@ -162,6 +162,17 @@ def test_a_revoke_that_fails_says_so(world, status, code):
     assert run(world, scenario) == code
 
 
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+def test_asking_and_deleting_are_tried_again(world, status):
+    """A forge that stumbles once costs no token its end: neither does any harm twice."""
+    world.forgejo.add_token(BOT, "broker/l/1")
+    for method in ("GET", "DELETE"):
+        world.faults.inject(method, status=status, body={})
+
+    assert run(world, lambda source: source.reap(NOW)) == 1
+    assert world.forgejo.names(BOT) == []
+
+
 def test_a_damaged_handle_counts_as_none(world):
     """A handle that cannot be read is replaced by a look for the name."""
 

@@ -1,0 +1,226 @@
+"""Nobody can ask for more than their share, and nobody can use up another's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from git_credential_relay.broker.config.model import LimitsModel
+from git_credential_relay.broker.errors import BrokerError, TooManyRequestsError
+from git_credential_relay.broker.http_errors import (
+    BodyTooLargeError,
+    OverloadedError,
+    TimedOutError,
+)
+from git_credential_relay.broker.limits import Buckets, Limits
+from git_credential_relay.broker.routes.body import read_body
+from git_credential_relay.broker.routes.context import address_of
+from git_credential_relay.broker.routes.reply import json_reply
+from tests.fakes.asgi import call
+
+
+class Ticks:
+    """Seconds that a test winds on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_bucket_gives_its_minutes_share_at_once_and_refills_evenly():
+    """Six a minute: six at once, then one every ten seconds, with the wait told each time."""
+    ticks = Ticks()
+    buckets = Buckets(6, now=ticks)
+
+    assert [buckets.take("a") for _ in range(6)] == [None] * 6
+    assert buckets.take("a") == pytest.approx(10)
+    ticks.now += 4
+    assert buckets.take("a") == pytest.approx(6)
+    ticks.now += 6
+    assert buckets.take("a") is None
+    assert buckets.take("a") == pytest.approx(10)
+    ticks.now += 60
+    assert [buckets.take("a") for _ in range(7)] == [None] * 6 + [pytest.approx(10)]
+
+
+@given(
+    st.integers(1, 600),
+    st.lists(st.floats(0, 30, allow_subnormal=False), max_size=80),
+)
+def test_no_pattern_of_requests_gets_more_than_the_rate(per_minute, pauses):
+    """In any time from the first request on, no more is given than a full bucket and its
+    refill, and whoever waits as told is served."""
+    ticks = Ticks()
+    buckets = Buckets(per_minute, now=ticks)
+    given_out, since = 0, ticks.now
+    for pause in pauses:
+        ticks.now += pause
+        owed = buckets.owed("a")
+        wait = buckets.take("a")
+        assert owed == wait
+        if wait is None:
+            given_out += 1
+        else:
+            assert 0 < wait <= 60 / per_minute + 1e-6
+            ticks.now += wait
+            assert buckets.take("a") is None
+            given_out += 1
+        assert given_out <= per_minute + (ticks.now - since) * per_minute / 60 + 1e-6
+
+
+def test_keys_do_not_share_a_bucket():
+    """One caller who has used everything up leaves the others theirs."""
+    buckets = Buckets(1, now=Ticks())
+
+    assert (buckets.take("a"), buckets.take("b")) == (None, None)
+    assert buckets.take("a") is not None
+
+
+def test_a_refused_request_costs_nothing():
+    """Who goes on asking while refused is not kept out for longer."""
+    ticks = Ticks()
+    buckets = Buckets(1, now=ticks)
+    buckets.take("a")
+    for _ in range(1000):
+        buckets.take("a")
+    ticks.now += 60
+
+    assert buckets.take("a") is None
+
+
+def test_made_up_keys_do_not_fill_the_memory():
+    """Only so many keys are kept, and the one in use is not the one that is forgotten."""
+    buckets = Buckets(2, now=Ticks(), max_keys=10)
+    buckets.take("busy")
+    buckets.take("busy")
+    for number in range(1000):
+        buckets.take(f"made-up-{number}")
+        assert buckets.take("busy") is not None
+
+    assert len(buckets) == 10
+
+
+def limits(inner, networks=(), now=None, **settings):
+    return Limits(inner, LimitsModel(**settings), networks, now=now or Ticks())
+
+
+async def answer(scope, receive, send):
+    if scope["method"] == "POST":
+        await read_body(receive)
+    await json_reply(200, {"address": address_of(scope)}).send(send)
+
+
+def refusal(app, *arguments, **more) -> BrokerError:
+    with pytest.raises(BrokerError) as caught:
+        asyncio.run(call(app, *arguments, **more))
+    return caught.value
+
+
+def test_a_body_of_the_allowed_size_passes():
+    """The limit itself is allowed."""
+    app = limits(answer, body_bytes=10)
+
+    assert asyncio.run(call(app, "POST", "/", body=b"0123456789")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        pytest.param([("content-length", "11")], b"", id="announced"),
+        pytest.param([("content-length", "9" * 400)], b"", id="absurdly announced"),
+        pytest.param([], b"0" * 11, id="at once"),
+        pytest.param([], [b"0" * 4] * 3, id="in pieces"),
+        pytest.param([("content-length", "3")], [b"0" * 4] * 3, id="more than announced"),
+    ],
+)
+def test_a_larger_body_is_refused(headers, body):
+    """However it arrives, a body over the limit is 413 and final."""
+    error = refusal(limits(answer, body_bytes=10), "POST", "/", headers=headers, body=body)
+
+    assert isinstance(error, BodyTooLargeError)
+    assert (error.status, error.retryable) == (413, False)
+
+
+def test_an_address_has_its_own_share():
+    """One address that asks too often is told when to come again; another is served."""
+    app = limits(answer, address_requests_per_minute=2)
+
+    async def run():
+        for _ in range(2):
+            assert (await call(app, "GET", "/", client=("192.0.2.1", 1))).status == 200
+        with pytest.raises(TooManyRequestsError) as caught:
+            await call(app, "GET", "/", client=("192.0.2.1", 2))
+        assert caught.value.retry_after == pytest.approx(30)
+        assert (await call(app, "GET", "/", client=("192.0.2.2", 1))).status == 200
+
+    asyncio.run(run())
+
+
+def test_more_requests_at_once_than_allowed_are_told_to_come_again():
+    """Beyond the limit requests are refused at once, and the place of one that ended is free."""
+    gate = asyncio.Event()
+
+    async def slow(scope, receive, send):
+        await gate.wait()
+        await json_reply(200, {}).send(send)
+
+    app = limits(slow, concurrent_requests=2)
+
+    async def run():
+        under_way = [asyncio.ensure_future(call(app, "GET", "/")) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert app.in_flight == 2
+        with pytest.raises(OverloadedError) as caught:
+            await call(app, "GET", "/")
+        assert (caught.value.retryable, caught.value.retry_after) == (True, 1)
+        gate.set()
+        await asyncio.gather(*under_way)
+        assert (await call(app, "GET", "/")).status == 200
+        assert app.in_flight == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_pass_whatever_else_is_going_on(path):
+    """An overloaded broker still answers its supervisor."""
+    app = limits(answer, address_requests_per_minute=1, concurrent_requests=1)
+
+    async def run():
+        return [(await call(app, "GET", path)).status for _ in range(5)]
+
+    assert asyncio.run(run()) == [200] * 5
+
+
+def test_a_request_ends_in_time():
+    """A request that takes too long is ended, with words that say so."""
+    ended = []
+
+    async def endless(scope, receive, send):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    # Less than the file can say, so that nobody waits here.
+    app = limits(endless, request_seconds=0)
+
+    error = refusal(app, "GET", "/")
+
+    assert isinstance(error, TimedOutError)
+    assert (error.status, error.retryable, ended, app.in_flight) == (503, True, [True], 0)
+
+
+def test_a_time_out_of_somebody_elses_stays_what_it_is():
+    """A TimeoutError from inside is not taken for the limit."""
+
+    async def broken(scope, receive, send):
+        raise TimeoutError("the database's")
+
+    with pytest.raises(TimeoutError, match="the database's"):
+        asyncio.run(call(limits(broken), "GET", "/"))
