@@ -23,7 +23,7 @@ class Workspace:
     """Who may speak for it, and what it may have.
 
     `session_hmac`: agent-relay's derived secret is accepted too. `origin` is FILE or API;
-    `revision` counts the changes of one that the API made.
+    `revision` is another one after each change of one that the API made.
     """
 
     id: str
