@@ -99,7 +99,9 @@ def test_no_secret_and_no_token_is_told(world, directory):
         for fault in ({"status": 500}, {"status": 401}, {"drops": "after"}, {"status": 422}):
             world.faults.inject("POST", MINTS, times=2, **fault)
             world.faults.inject("GET", LOOKUPS, times=1, **fault)
-            said.append(broker.ask("w1", SECRETS["w1.secret"], **{**ask, "path": "acme/lib"}).body)
+            answer = broker.ask("w1", SECRETS["w1.secret"], **{**ask, "path": "acme/lib"})
+            if answer.status != 200:  # else trying again has helped, and the token is the caller's
+                said.append(answer.body)
         own = {"host": "own.example", "repositories": ["acme/app"], "token": OWN_TOKEN}
         made = broker.request(
             "POST",

@@ -34,6 +34,7 @@ from git_credential_relay.broker.vend.interface import Answer, Query
 from git_credential_relay.broker.vend.mint import Minter
 from git_credential_relay.broker.vend.refresh import RefreshAhead
 from git_credential_relay.broker.workspaces.directory import WorkspaceDirectory
+from git_credential_relay.broker.workspaces.operations import Workspaces
 
 # Wrong secrets that one address may send in a minute.
 FAILURES_PER_MINUTE = 30
@@ -90,6 +91,14 @@ class Broker:
         self.watch.on_change(self._take)
         self.directory = WorkspaceDirectory(self.watch, self.store)
         self.reaper = Reaper(self.store, lambda: self.sources, now)
+        self.workspaces = Workspaces(
+            self.watch,
+            self.directory,
+            self.store,
+            lambda: self.sources,
+            self.reaper.revoke_workspace,
+            now=now,
+        )
         self._cached = CachedVending(
             self.cache, Minter(self.store, now=now, on_minted=self.metrics.minted), now=now
         )

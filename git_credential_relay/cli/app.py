@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import click
 
 from git_credential_relay import __version__
 from git_credential_relay.cli import COMMANDS
+from git_credential_relay.cli.lazy import LazyGroup
 from git_credential_relay.config import Config, load_from_process
 from git_credential_relay.errors import ConfigError
 from git_credential_relay.messages import PROGRAM
 from git_credential_relay.settings import SETTINGS
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called, not before."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported; None when there is none of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"git_credential_relay.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, f"{cmd_name}_command")
-        assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+class _Commands(LazyGroup):
+    package = "git_credential_relay.cli"
+    table = COMMANDS
 
 
 def _setting_options() -> list[click.Parameter]:
@@ -54,7 +37,7 @@ def _setting_options() -> list[click.Parameter]:
 
 
 @click.command(
-    cls=LazyGroup,
+    cls=_Commands,
     name=PROGRAM,
     params=[
         click.Option(

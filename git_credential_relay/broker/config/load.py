@@ -109,7 +109,9 @@ def parse_config(path: Path, text: str) -> BrokerConfig:
         raise _mistake(path, int(line[1]) if line else None, str(error)) from error
     except msgspec.ValidationError as error:
         cause, _, where = str(error).rpartition(" - at `")
-        place = where.removesuffix("`")
+        place = where.removesuffix("`") if cause else "$"
+        if unknown := re.search(r"unknown field `([^`]+)`", str(error)):
+            place = f"{place}.{unknown[1]}"
         cause = f"{cause or where}" + (f" ({place.removeprefix('$.')})" if cause else "")
         raise _mistake(path, line_of(text, place), cause) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,9 +42,21 @@ def broker_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        name = (error.name or "").partition(".")[0]
+        if name not in _EXTRA:
             raise
-        raise MissingExtraError(
-            f"the broker needs {error.name}, which is not installed",
-            hint="pip install 'git-credential-relay[broker]'",
-        ) from error
+        raise _missing(name) from error
+
+
+def check_broker_extra() -> None:
+    """Look whether the extra is there, without importing it. Raises MissingExtraError."""
+    for name in sorted(_EXTRA):
+        if find_spec(name) is None:
+            raise _missing(name)
+
+
+def _missing(name: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"the broker needs {name}, which is not installed",
+        hint="pip install 'git-credential-relay[broker]'",
+    )

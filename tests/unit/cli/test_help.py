@@ -44,6 +44,7 @@ HELP = [
     ("uninstall", ["--root DIR", "--global", "--dry-run"]),
     ("doctor", ["--json", "--repo URL", "--offline", "--fix"]),
     ("completion", ["{bash|zsh|fish}"]),
+    ("broker", ["serve", "check", "workspace", "audit", "key", "git-credential-relay[broker]"]),
     ("demo", ["loopback"]),
 ]
 
