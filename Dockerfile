@@ -1,6 +1,7 @@
-# Two images, see docs/images.md:
+# Three images, see docs/images.md, and docs/deploy.md for the last:
 #   relay   /opt/git-credential-relay and nothing else, for `COPY --from` into an image of your own
 #   agent   git and gh, wired to the relay, for an agent to work in (the default)
+#   broker  the broker, with what it needs for PostgreSQL and Valkey too
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
@@ -28,6 +29,47 @@ LABEL org.opencontainers.image.title="git-credential-relay" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="0.1.0"
 COPY --from=build /opt/git-credential-relay /opt/git-credential-relay
+
+FROM ${BASE_IMAGE} AS broker-build
+WORKDIR /src
+COPY requirements/broker.txt requirements/
+RUN python -m venv /build \
+    && /build/bin/pip --quiet --disable-pip-version-check wheel --require-hashes \
+        --requirement requirements/broker.txt --wheel-dir /wheels \
+    && python -m venv --without-pip /opt/git-credential-relay
+COPY --from=build /wheels/git_credential_relay-*.whl /wheels/
+# Of the wheels those that the broker needs; hatchling and pip are there to build ours.
+RUN /build/bin/pip --quiet --disable-pip-version-check \
+        --python /opt/git-credential-relay/bin/python install --no-index --no-compile \
+        --find-links /wheels "git-credential-relay[broker,replicas]" \
+    && python -m compileall -q -j0 --invalidation-mode unchecked-hash /opt/git-credential-relay
+
+FROM ${BASE_IMAGE} AS broker
+LABEL org.opencontainers.image.title="git-credential-relay broker" \
+      org.opencontainers.image.description="The cloud API that decides, mints and records: short-lived git credentials for agents" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="0.1.0"
+COPY --from=broker-build /opt/git-credential-relay /opt/git-credential-relay
+# The official images have no byte code of the standard library, which the broker could not write.
+RUN python -m compileall -q -j0 --invalidation-mode unchecked-hash \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && ln -s /opt/git-credential-relay/bin/git-credential-relay /usr/local/bin/ \
+    && groupadd --gid 10001 broker \
+    && useradd --uid 10001 --gid broker --no-create-home --home-dir /var/lib/git-credential-relay \
+        --shell /usr/sbin/nologin broker \
+    && install --directory --mode=0755 /etc/git-credential-relay \
+    # The database and its key are in it: for nobody else.
+    && install --directory --owner=broker --group=broker --mode=0700 /var/lib/git-credential-relay
+VOLUME /var/lib/git-credential-relay
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
+WORKDIR /var/lib/git-credential-relay
+EXPOSE 8750
+# Not by urllib, which would ask a proxy for what is on loopback.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["/opt/git-credential-relay/bin/python", "-I", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 8750, timeout=4); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
+ENTRYPOINT ["/opt/git-credential-relay/bin/git-credential-relay"]
+CMD ["broker", "serve", "--config", "/etc/git-credential-relay/broker.toml", "--listen", "0.0.0.0:8750"]
 
 FROM ${BASE_IMAGE} AS agent
 LABEL org.opencontainers.image.title="git-credential-relay agent" \

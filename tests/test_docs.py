@@ -41,7 +41,7 @@ def codes_in_source() -> set[str]:
             is_attribute = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code"
             value = getattr(node, "value", None) if is_argument or is_attribute else None
             if isinstance(value, ast.Constant) and re.fullmatch("[a-z-]+", str(value.value)):
-                codes.add(value.value)
+                codes.add(str(value.value))
     from git_credential_relay.relay.client.classify import _TROUBLES
 
     return codes | {code for code, _ in _TROUBLES.values()}

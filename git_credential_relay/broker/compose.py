@@ -11,6 +11,7 @@ from pathlib import Path
 
 from git_credential_relay.broker.audit.file import AuditLog
 from git_credential_relay.broker.audit.sinks import open_sinks
+from git_credential_relay.broker.buckets import Buckets
 from git_credential_relay.broker.cache.choose import open_cache
 from git_credential_relay.broker.config.load import BrokerConfig
 from git_credential_relay.broker.config.watch import ConfigWatch
@@ -19,7 +20,6 @@ from git_credential_relay.broker.identity.admin import AdminGate
 from git_credential_relay.broker.identity.identify import Identifier
 from git_credential_relay.broker.identity.issuers import compile_issuers
 from git_credential_relay.broker.identity.tokens import TokenVerifier
-from git_credential_relay.broker.limits import Buckets
 from git_credential_relay.broker.metrics import Metrics
 from git_credential_relay.broker.reaper import Reaper
 from git_credential_relay.broker.sources.hooks import SourceHooks

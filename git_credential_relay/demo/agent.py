@@ -12,7 +12,7 @@ from git_credential_relay.wiring.install import plan_install
 from git_credential_relay.wiring.parts import Options, named_forges
 from git_credential_relay.wiring.place import user_place
 
-_COMMAND_SECONDS = 25
+_COMMAND_SECONDS = 60
 _IDENTITY = "Agent <agent@example.com>"
 
 

@@ -15,8 +15,9 @@ from typing import Any, Self
 
 from git_credential_relay.wiring.launcher import launcher_script
 
-_START_SECONDS = 20
-_STOP_SECONDS = 10
+_START_SECONDS = 60
+# Longer than the broker's own drain: killed, it would leave a request without its record.
+_STOP_SECONDS = 30
 _READY = "listening on "
 
 

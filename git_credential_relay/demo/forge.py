@@ -100,6 +100,7 @@ class PlaygroundForge:
 
     Raises:
         GitMissingError: No git on PATH.
+        OSError: Somebody else listens at the port.
     """
 
     def __init__(
@@ -120,9 +121,10 @@ class PlaygroundForge:
         self._requests: list[ForgeRequest] = []
         self._repositories: set[str] = set()
         git = find_git()
+        # First what may fail, when somebody else listens there.
+        self._server = LoopbackServer(partial(_ForgeHandler, self), port)
         self._directory = tempfile.TemporaryDirectory(prefix="playground-forge-")
         self._backend = GitBackend(Path(self._directory.name), git)
-        self._server = LoopbackServer(partial(_ForgeHandler, self), port)
         self._server.start()
 
     def __enter__(self) -> Self:

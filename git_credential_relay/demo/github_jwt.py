@@ -25,6 +25,17 @@ def generate_app_key() -> tuple[str, RSAPublicKey]:
     return pem.decode(), key.public_key()
 
 
+def public_key_of(pem: str) -> RSAPublicKey:
+    """The public half of an App's private key. Raises ValueError for what is no such key."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("not an RSA key")
+    return key.public_key()
+
+
 def find_mistake(
     unverified_jwt: str, public_key: RSAPublicKey, issuers: Set[str], now: float
 ) -> str | None:

@@ -11,7 +11,7 @@ from git_credential_relay.demo.backend import GitMissingError
 from git_credential_relay.demo.broker import BrokerStartError
 from git_credential_relay.demo.steps import STEPS, Step
 from git_credential_relay.demo.timeline import Timeline, style_for
-from git_credential_relay.demo.world import TOKEN_SECONDS, World, build_world
+from git_credential_relay.demo.world import World, build_world
 
 
 def run(out: TextIO, steps: Sequence[Step] = STEPS) -> bool:
@@ -39,7 +39,7 @@ def _introduce(world: World) -> None:
         f"An agent with {version}, an empty environment and no token.\n"
         f"A GitHub at {world.forge.url}, a GitLab at {world.lab.url}, and the broker "
         f"at {world.broker.url};\n"
-        f"tokens live {TOKEN_SECONDS} s and are shown as #hash."
+        f"tokens live {world.pace.token_seconds} s and are shown as #hash."
     )
 
 

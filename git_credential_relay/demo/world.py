@@ -15,6 +15,7 @@ from git_credential_relay.demo.forge import ForgeRequest, PlaygroundForge
 from git_credential_relay.demo.github import PlaygroundGitHub
 from git_credential_relay.demo.github_jwt import generate_app_key
 from git_credential_relay.demo.gitlab import PlaygroundGitLab
+from git_credential_relay.demo.pace import Pace, measure_start
 from git_credential_relay.demo.timeline import Timeline, short_hash
 
 REPOSITORY = "acme/app"
@@ -22,9 +23,6 @@ FORBIDDEN_REPOSITORY = "acme/payroll"
 PROJECT = "acme/web/site"
 # The path below which the GitLab of the story lives, beside a port of its own.
 LAB_ROOT = "gitlab"
-# Long enough for a slow machine to use a token twice, short enough to wait for its end.
-TOKEN_SECONDS = 8
-MIN_LIFETIME_SECONDS = 1
 _CONFIGURATION = """\
 min_lifetime = {min_lifetime}
 [[forge]]
@@ -53,7 +51,9 @@ class World:
     forge: PlaygroundForge
     lab: PlaygroundForge
     foreign: PlaygroundForge
+    hub: PlaygroundGitHub
     broker: DemoBroker
+    pace: Pace
     integration_token: str = field(repr=False)
     timeline: Timeline
     now: Callable[[], float]
@@ -90,7 +90,7 @@ class World:
             values.pop("WORKSPACE_ID"),
             values.pop("WORKSPACE_TOKEN"),
             f"{kind}{forge.url}",
-            MIN_LIFETIME_SECONDS,
+            self.pace.min_lifetime_seconds,
             values,
         )
         self.agents[name] = Agent(self.root / name, self.git, sys.executable, settings)
@@ -107,6 +107,7 @@ def build_world(timeline: Timeline) -> Iterator[World]:
     """
     git = find_git()
     narrator = _Narrator(timeline)
+    pace = Pace.of(measure_start())
     with contextlib.ExitStack() as stack:
         root = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="git-credential-relay-demo-"))
@@ -116,11 +117,11 @@ def build_world(timeline: Timeline) -> Iterator[World]:
         foreign = stack.enter_context(PlaygroundForge(observe=narrator.tell_foreign))
         foreign.create_repository(REPOSITORY)
         pem, public_key = generate_app_key()
-        hub = PlaygroundGitHub(forge, public_key, lifetime_seconds=TOKEN_SECONDS)
+        hub = PlaygroundGitHub(forge, public_key, lifetime_seconds=pace.token_seconds)
         hub.add_repository(REPOSITORY)
         hub.add_repository(FORBIDDEN_REPOSITORY)
         hub.install(REPOSITORY.split("/")[0], {"contents": "write"})
-        gitlab = PlaygroundGitLab(lab, lifetime_seconds=TOKEN_SECONDS)
+        gitlab = PlaygroundGitLab(lab, lifetime_seconds=pace.token_seconds)
         gitlab.create_project(PROJECT)
         integration_token = gitlab.create_user_token()
         forge.api, lab.api = hub, gitlab
@@ -128,10 +129,10 @@ def build_world(timeline: Timeline) -> Iterator[World]:
             DemoBroker(
                 root / "broker",
                 _CONFIGURATION.format(
-                    min_lifetime=MIN_LIFETIME_SECONDS,
+                    min_lifetime=pace.min_lifetime_seconds,
                     hub=forge.host,
                     lab_url=lab.url,
-                    seconds=TOKEN_SECONDS,
+                    seconds=pace.token_seconds,
                 ),
                 {"app.pem": pem, "gitlab.token": integration_token},
                 observe=narrator.tell_broker,
@@ -144,7 +145,9 @@ def build_world(timeline: Timeline) -> Iterator[World]:
             forge,
             lab,
             foreign,
+            hub,
             broker,
+            pace,
             integration_token,
             timeline,
             time.time,

@@ -14,7 +14,6 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from git_credential_relay.broker.app import build_app
 from git_credential_relay.broker.audit.event import AuditEvent
 from git_credential_relay.broker.audit.file import AuditLog
 from git_credential_relay.broker.config.watch import ConfigWatch
@@ -22,7 +21,8 @@ from git_credential_relay.broker.errors import AuditError
 from git_credential_relay.broker.identity.admin import AdminGate
 from git_credential_relay.broker.identity.tokens import TokenVerifier
 from git_credential_relay.broker.metrics import Metrics
-from git_credential_relay.broker.routes.workspaces import workspace_routes
+from git_credential_relay.broker.server.app import build_app
+from git_credential_relay.broker.server.routes.workspaces import workspace_routes
 from git_credential_relay.broker.sources.interface import Repository, TokenSource, Verified
 from git_credential_relay.broker.store.cipher import Cipher
 from git_credential_relay.broker.store.store import Store

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cloud import SmallCloud
 from git_credential_relay.demo.forge import PlaygroundForge
+from tests.fakes.cloud import SmallCloud
 
 REPOSITORIES = {"acme/app": True, "acme/lib": True}
 MOUNTS = """\

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cloud import SmallCloud
 from git_credential_relay.demo.forge import PlaygroundForge
+from tests.fakes.cloud import SmallCloud
 from tests.image.base import CHECKOUT, make_debian, make_python
 from tests.image.engine import PROGRAMS, Done, Engine
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cloud import SmallCloud, Vend
 from git_credential_relay.demo.forge import ForgeRequest, PlaygroundForge
 from tests.fakes.agent import AgentHome, Result
+from tests.fakes.cloud import SmallCloud, Vend
 
 NEWER_GIT = os.environ.get("NEWER_GIT", "")
 GITS = [

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from git_credential_relay.broker.audit.event import AuditEvent
+from git_credential_relay.broker.buckets import Buckets
 from git_credential_relay.broker.errors import (
     BadRequestError,
     BrokerError,
@@ -14,7 +15,6 @@ from git_credential_relay.broker.errors import (
     TooManyRequestsError,
 )
 from git_credential_relay.broker.identity.identify import Identifier
-from git_credential_relay.broker.limits import Buckets
 from git_credential_relay.broker.policy import Allowed
 from git_credential_relay.broker.sources.interface import TokenSource
 from git_credential_relay.broker.vend.interface import Answer, Query, Vended

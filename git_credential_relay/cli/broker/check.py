@@ -35,10 +35,10 @@ def check_command(
     must refuse; nothing is minted that lives on. The exit code is 1 when a check fails.
     """
     with broker_extra():
-        from git_credential_relay.broker.check import check_config
-        from git_credential_relay.broker.check_live import parse_refused, probe
+        from git_credential_relay.broker.check.findings import FAIL
+        from git_credential_relay.broker.check.live import parse_refused, probe
+        from git_credential_relay.broker.check.offline import check_config
         from git_credential_relay.broker.config.load import load_config
-        from git_credential_relay.broker.findings import FAIL
     refused = [parse_refused(text) for text in must_refuse]
     findings = check_config(config_path)
     is_usable = all(finding.status != FAIL for finding in findings)

@@ -43,7 +43,7 @@ def serve_command(
     flags = ctx.find_object(dict) or {}
     is_verbose = bool(flags.get("GIT_CREDENTIAL_DEBUG") or os.environ.get("GIT_CREDENTIAL_DEBUG"))
     with _configuration(ctx, config_path, listen, playground) as path, broker_extra():
-        from git_credential_relay.broker.serve import serve
+        from git_credential_relay.broker.server.serve import serve
 
         serve(path, listen, cache_url, is_verbose=is_verbose)
 

@@ -13,8 +13,8 @@ import time
 import pytest
 import uvicorn
 
-from git_credential_relay.broker.app import build_app
-from git_credential_relay.broker.connection import MAX_HEADER_BYTES, connection_class
+from git_credential_relay.broker.server.app import build_app
+from git_credential_relay.broker.server.connection import MAX_HEADER_BYTES, connection_class
 from tests.fakes.broker import reply_of
 from tests.fakes.vending import FakeVending
 

@@ -12,7 +12,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
 
-from git_credential_relay.broker.openapi import document
+from git_credential_relay.broker.server.openapi import document
 from tests.fakes.broker import BrokerProcess
 from tests.fakes.broker_files import ONE, write_config
 

@@ -7,8 +7,8 @@ import pytest
 
 from git_credential_relay.demo.agent import Agent, RelaySettings
 from git_credential_relay.demo.backend import find_git
-from tests.fakes.cloud import SmallCloud
 from git_credential_relay.demo.forge import PlaygroundForge
+from tests.fakes.cloud import SmallCloud
 
 FORGE = "http://127.0.0.1:8080"
 

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.fakes.cloud import SmallCloud, Vend
 from git_credential_relay.demo.tokens import TokenTable, token_sha256
+from tests.fakes.cloud import SmallCloud, Vend
 
 HOST = "127.0.0.1:8443"
 NOW = 1_800_000_000.5

@@ -13,7 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from git_credential_relay.broker.errors import BadRequestError
-from git_credential_relay.broker.routes.reply import error_reply
+from git_credential_relay.broker.server.routes.reply import error_reply
 
 HEADER_SECONDS = 10.0
 MAX_HEADER_BYTES = 32 * 1024  # an identity token alone may have 16 KiB

@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from git_credential_relay.broker.audit.event import AuditEvent
 from git_credential_relay.broker.errors import BadRequestError, WorkspaceNotFoundError
-from git_credential_relay.broker.http_errors import MediaTypeError, MethodNotAllowedError
 from git_credential_relay.broker.identity.caller import Caller
-from git_credential_relay.broker.routes.body import read_body
-from git_credential_relay.broker.routes.context import address_of, request_id_of
-from git_credential_relay.broker.routes.fields import find_text, query_fields
-from git_credential_relay.broker.routes.reply import Headers, Reply, json_reply
+from git_credential_relay.broker.server.http_errors import MediaTypeError, MethodNotAllowedError
+from git_credential_relay.broker.server.routes.body import read_body
+from git_credential_relay.broker.server.routes.context import address_of, request_id_of
+from git_credential_relay.broker.server.routes.fields import find_text, query_fields
+from git_credential_relay.broker.server.routes.reply import Headers, Reply, json_reply
 from git_credential_relay.broker.workspaces.directory import ID
 from git_credential_relay.broker.workspaces.operations import MAX_PAGE, Workspaces
 from git_credential_relay.broker.workspaces.record import ADMIN, AuditWriter, Record

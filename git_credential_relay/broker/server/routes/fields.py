@@ -12,7 +12,7 @@ from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from git_credential_relay.broker.errors import BadRequestError
-from git_credential_relay.broker.http_errors import MediaTypeError
+from git_credential_relay.broker.server.http_errors import MediaTypeError
 
 MAX_TEXT = 1024  # characters
 MAX_FIELDS = 64

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from git_credential_relay.broker.app import build_app
 from git_credential_relay.broker.errors import (
     CallerUnknownError,
     ForgeUnavailableError,
     GrantMissingError,
 )
 from git_credential_relay.broker.policy import Denied, NotServed
+from git_credential_relay.broker.server.app import build_app
 from git_credential_relay.broker.vend.interface import Query
 from tests.fakes.asgi import call
 from tests.fakes.vending import VENDED, FakeVending

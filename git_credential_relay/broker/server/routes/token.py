@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from git_credential_relay.broker.audit.event import AuditEvent
 from git_credential_relay.broker.errors import BadRequestError, BrokerError
-from git_credential_relay.broker.http_errors import MethodNotAllowedError
 from git_credential_relay.broker.policy import GIT, USES, Denied, NotServed
-from git_credential_relay.broker.routes.body import read_body
-from git_credential_relay.broker.routes.context import address_of, request_id_of
-from git_credential_relay.broker.routes.fields import (
+from git_credential_relay.broker.server.http_errors import MethodNotAllowedError
+from git_credential_relay.broker.server.routes.body import read_body
+from git_credential_relay.broker.server.routes.context import address_of, request_id_of
+from git_credential_relay.broker.server.routes.fields import (
     Fields,
     body_fields,
     find_count,
@@ -25,7 +25,7 @@ from git_credential_relay.broker.routes.fields import (
     query_fields,
     unique,
 )
-from git_credential_relay.broker.routes.reply import Reply, json_reply, refusal
+from git_credential_relay.broker.server.routes.reply import Reply, json_reply, refusal
 from git_credential_relay.broker.vend.interface import Answer, Query, Vended
 
 PATH = "/api/git/token"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from git_credential_relay.broker.errors import BadRequestError
-from git_credential_relay.broker.http_errors import MediaTypeError
-from git_credential_relay.broker.routes.fields import (
+from git_credential_relay.broker.server.http_errors import MediaTypeError
+from git_credential_relay.broker.server.routes.fields import (
     body_fields,
     find_count,
     find_text,

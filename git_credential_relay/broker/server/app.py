@@ -19,14 +19,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from git_credential_relay.broker.addresses import parse_networks
 from git_credential_relay.broker.config.load import BrokerConfig
 from git_credential_relay.broker.errors import BrokerError
-from git_credential_relay.broker.http_errors import MethodNotAllowedError, NoRouteError
-from git_credential_relay.broker.limits import Limits
 from git_credential_relay.broker.metrics import CONTENT_TYPE, Metrics
-from git_credential_relay.broker.openapi import document
-from git_credential_relay.broker.routes import token
-from git_credential_relay.broker.routes.context import REQUEST_ID, address_of
-from git_credential_relay.broker.routes.probes import Readiness, ReadRoute, health
-from git_credential_relay.broker.routes.reply import Reply, error_reply
+from git_credential_relay.broker.server.http_errors import MethodNotAllowedError, NoRouteError
+from git_credential_relay.broker.server.limits import Limits
+from git_credential_relay.broker.server.openapi import document
+from git_credential_relay.broker.server.routes import token
+from git_credential_relay.broker.server.routes.context import REQUEST_ID, address_of
+from git_credential_relay.broker.server.routes.probes import Readiness, ReadRoute, health
+from git_credential_relay.broker.server.routes.reply import Reply, error_reply
 from git_credential_relay.broker.vend.audited import AuditWriter
 from git_credential_relay.broker.vend.interface import Answer, Query
 

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from git_credential_relay.broker.logs import configure_logging
+from git_credential_relay.broker.server.logs import configure_logging
 
 TOKEN = "ghs_" + "S3cr3t" * 20
 

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from git_credential_relay.broker.check import narrow, open_sources
+from git_credential_relay.broker.check.findings import Finding, Findings
+from git_credential_relay.broker.check.offline import narrow, open_sources
 from git_credential_relay.broker.config.load import BrokerConfig, split_host
 from git_credential_relay.broker.errors import BrokerError, ForgeUnavailableError
-from git_credential_relay.broker.findings import Finding, Findings
 from git_credential_relay.broker.policy import Allowed, Grant
 from git_credential_relay.broker.sources.interface import TokenSource, Verified
 from git_credential_relay.broker.sources.registry import Sources

@@ -9,9 +9,9 @@ import msgspec
 
 from git_credential_relay import __version__
 from git_credential_relay.broker.policy import USES
-from git_credential_relay.broker.routes import token, workspaces
-from git_credential_relay.broker.routes.fields import MAX_TEXT
-from git_credential_relay.broker.routes.reply import ErrorBody
+from git_credential_relay.broker.server.routes import token, workspaces
+from git_credential_relay.broker.server.routes.fields import MAX_TEXT
+from git_credential_relay.broker.server.routes.reply import ErrorBody
 from git_credential_relay.broker.workspaces import wire
 from git_credential_relay.broker.workspaces.directory import ID
 from git_credential_relay.broker.workspaces.operations import MAX_PAGE

@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Send
 
 from git_credential_relay.broker.errors import BrokerError
-from git_credential_relay.broker.http_errors import (
+from git_credential_relay.broker.server.http_errors import (
     BodyTooLargeError,
     MethodNotAllowedError,
     TimedOutError,

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
 
-from git_credential_relay.broker.http_errors import MethodNotAllowedError
-from git_credential_relay.broker.routes.reply import Reply, json_reply
+from git_credential_relay.broker.server.http_errors import MethodNotAllowedError
+from git_credential_relay.broker.server.routes.reply import Reply, json_reply
 from git_credential_relay.secret import printable, redact
 
 OK = "ok"

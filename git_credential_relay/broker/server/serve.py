@@ -23,17 +23,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from git_credential_relay.broker.addresses import parse_networks
-from git_credential_relay.broker.app import Vending, build_app
+from git_credential_relay.broker.check.findings import FAIL
 from git_credential_relay.broker.compose import Broker
 from git_credential_relay.broker.config.load import BrokerConfig, load_config, split_listen
-from git_credential_relay.broker.connection import (
+from git_credential_relay.broker.server.app import Vending, build_app
+from git_credential_relay.broker.server.connection import (
     HEADER_SECONDS,
     MAX_HEADER_BYTES,
     connection_class,
 )
-from git_credential_relay.broker.findings import FAIL
-from git_credential_relay.broker.logs import configure_logging
-from git_credential_relay.broker.routes.workspaces import workspace_routes
+from git_credential_relay.broker.server.logs import configure_logging
+from git_credential_relay.broker.server.routes.workspaces import workspace_routes
 from git_credential_relay.broker.tls import Tls, find_tls
 from git_credential_relay.credential.url import is_loopback
 from git_credential_relay.errors import ConfigError, RelayError
@@ -94,7 +94,7 @@ def _placed(config: BrokerConfig) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        from git_credential_relay.broker.check import check_config
+        from git_credential_relay.broker.check.offline import check_config
 
         for finding in check_config(config.path):
             if finding.status == FAIL and error.message in finding.message:

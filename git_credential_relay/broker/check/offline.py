@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from git_credential_relay.broker.addresses import parse_networks
+from git_credential_relay.broker.check.findings import FAIL, Finding, Findings
 from git_credential_relay.broker.config.load import BrokerConfig, ForgeEntry, grant_of, load_config
 from git_credential_relay.broker.config.model import IssuerModel, WorkspaceModel
 from git_credential_relay.broker.errors import BrokerError
-from git_credential_relay.broker.findings import FAIL, Finding, Findings
 from git_credential_relay.broker.identity.admin import AdminGate
 from git_credential_relay.broker.identity.issuers import compile_issuers
 from git_credential_relay.broker.identity.jwks import parse_jwks
