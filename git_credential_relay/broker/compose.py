@@ -67,7 +67,8 @@ class Broker:
             now=now, on_rate_limit=self.metrics.rate_limit, on_retry=self.metrics.retried
         )
         cipher = load_cipher(config)
-        self.cache = open_cache(cache_url or model.cache_url, cipher)
+        cache_url = cache_url or model.cache_url
+        self.cache = open_cache(cache_url and config.read_url(cache_url), cipher)
         self.metrics.watch_cache(self.cache.size)
         self.verifier = TokenVerifier(compile_issuers(model.issuer, config.resolve))
         session_secret = (

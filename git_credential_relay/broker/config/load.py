@@ -78,6 +78,13 @@ class BrokerConfig:
         """
         return read_secret(self.path.parent, reference)
 
+    def read_url(self, reference: str) -> str:
+        """The URL itself, or the one in the variable that `env:NAME` names: it may hold a password.
+
+        Raises ConfigError where there is none.
+        """
+        return self.read_secret(reference).reveal() if reference.startswith("env:") else reference
+
 
 def load_config(path: Path) -> BrokerConfig:
     """The configuration in this file. Raises ConfigError with file, line and cause."""

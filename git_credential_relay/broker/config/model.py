@@ -1,7 +1,8 @@
 """The form of broker.toml. Unknown keys are refused: a mistyped limit must not be no limit.
 
 Paths are relative to the file's own directory. Every secret is in a file of its own, or in an
-environment variable named as `env:NAME`; none stands in the configuration itself.
+environment variable named as `env:NAME`; none stands in the configuration itself. `database` and
+`cache_url` take `env:NAME` too, for a URL with a password in it.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ class BrokerModel(Struct, forbid_unknown_fields=True, kw_only=True):
     session_secret_file: str | None = None
     min_lifetime: Seconds = 600
     audit_file: str = "audit.ndjson"
-    audit_max_bytes: Count = field(default=100_000_000)
+    audit_max_bytes: Annotated[int, Meta(ge=65_536, le=100_000_000_000)] = 100_000_000
     audit_keep: Annotated[int, Meta(ge=1, le=1000)] = 10
     audit_sinks: list[str] = []
     admin: AdminModel | None = None

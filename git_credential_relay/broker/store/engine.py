@@ -23,7 +23,7 @@ _FORMS = "sqlite:///broker.db or postgresql://user:password@host/database"
 
 def resolve_database_url(config: BrokerConfig) -> str:
     """The URL of the database, with a relative path counted from the configuration's directory."""
-    url = _parse(config.model.database)
+    url = _parse(config.read_url(config.model.database))
     if url.drivername == "sqlite":
         url = url.set(database=str(config.resolve(_sqlite_path(url))))
     return url.render_as_string(hide_password=False)

@@ -14,8 +14,9 @@ from git_credential_relay.cli.broker.options import broker_extra, config_option
 def key_command() -> None:
     """Make and change the key that secrets at rest are encrypted with.
 
-    To change it: put a new key in the first line of encryption_key_file, keep the old one below,
-    restart every broker, run `broker key rotate`, and then take the old line away.
+    To change it: add a new key below the old one in encryption_key_file and restart every broker,
+    which can read both from then on; move it to the first line and restart them again, run
+    `broker key rotate`, and take the old line away.
     """
 
 

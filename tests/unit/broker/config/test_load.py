@@ -89,7 +89,7 @@ def test_the_api_of_a_github_host_is_known(path, host, api):
 @pytest.mark.parametrize(
     ("old", "new", "line", "cause"),
     [
-        ('app_id = "12345"', 'app_idd = "12345"', 3, "app_idd"),
+        ('app_id = "12345"', 'app_idd = "12345"', 6, "app_idd"),
         ('kind = "github"', 'kind = "gitea"', 4, "gitea"),
         ('id = "w1"', "id = 5", 13, "Expected `str`"),
         ("[[forge]]", "[[forge]", 3, "at line 3"),
