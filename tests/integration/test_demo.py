@@ -6,14 +6,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from git_credential_relay.demo.acts import BrokenPromiseError
+from git_credential_relay.demo.acts import BrokenPromiseError, expect, within_a_life
+from git_credential_relay.demo.broker import Vend
 from git_credential_relay.demo.steps import STEPS, Step
 from git_credential_relay.demo.story import run
 from git_credential_relay.demo.world import World
+from git_credential_relay.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +36,7 @@ def step(act) -> Step:
 
 @pytest.mark.timeout(180)
 def test_every_promise_is_kept():
-    """The whole story succeeds in less than a minute and leaves no thread behind."""
+    """The whole story succeeds in bounded time and leaves no thread behind."""
     threads = set(threading.enumerate())
     out = io.StringIO()
     is_kept = run(out)
@@ -45,7 +48,7 @@ def test_every_promise_is_kept():
     assert "glpat-" not in text
     assert set(threading.enumerate()) == threads
     seconds = float(text.splitlines()[-1].split(" in ")[1].split(" s,")[0])
-    assert seconds < 60
+    assert seconds < 150
 
 
 @pytest.mark.newer_git
@@ -74,6 +77,50 @@ def test_broken_promise_fails_the_demo_and_shows_no_secret():
     assert "✗ a promise\n     but found [secret] and [secret]\n" in out.getvalue()
     assert "✓ a promise\n     well\n" in out.getvalue()
     assert out.getvalue().endswith("✗ 1 of 2 promises broken\n")
+
+
+def test_token_that_runs_out_during_a_step_is_no_broken_promise():
+    """On a machine too slow for its token's life a step is done again, with a longer one."""
+    lives: list[float] = []
+
+    def be_slow(world: World) -> str:
+        def act(token: Vend) -> None:
+            lives.append(world.hub.lifetime_seconds)
+            late = len(lives) == 1
+            # As if the first time had taken until the token's end.
+            world.now = (lambda: float(token.expires_at or 0)) if late else time.time
+            expect(not late, "the broker was asked again")
+
+        within_a_life(world, act)
+        return ""
+
+    out = io.StringIO()
+    is_kept = run(out, [STEPS[0], step(be_slow)])
+
+    assert is_kept, out.getvalue()
+    assert "too slow" in out.getvalue()
+    assert len(lives) == 2
+    assert lives[1] == 2 * lives[0]
+
+
+def test_promise_broken_within_a_life_is_broken():
+    """Where the token was good all the time a step gets no second chance."""
+    tries: list[Vend] = []
+
+    def act(token: Vend) -> None:
+        tries.append(token)
+        raise BrokenPromiseError("another token was used")
+
+    def lie(world: World) -> str:
+        within_a_life(world, act)
+        return ""
+
+    out = io.StringIO()
+    is_kept = run(out, [STEPS[0], step(lie)])
+
+    assert not is_kept
+    assert "another token was used" in out.getvalue()
+    assert len(tries) == 1
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -107,3 +154,17 @@ def test_demo_that_cannot_be_shown_exits_non_zero(tmp_path):
 
     assert done.returncode == 1
     assert b"git is not installed" in done.stdout
+
+
+@pytest.mark.parametrize("library", ["starlette", "uvicorn", "jwt", "cryptography", "msgspec"])
+def test_missing_extra_is_one_clear_line(monkeypatch, capsys, library):
+    """Without the broker's libraries the demo says what to install before anything runs."""
+    monkeypatch.setitem(sys.modules, library, None)
+    code = main(["demo"])
+    said = capsys.readouterr()
+
+    assert code == 2
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "[missing-extra]" in said.err
+    assert "pip install 'git-credential-relay[broker]'" in said.err

@@ -268,7 +268,7 @@ def test_a_refused_push_fails_with_the_code(rig, httpserver):
 
     assert result["status"] == "failed"
     assert "git-credential-relay: error:" in str(result["message"])
-    assert "[INVALID_TOKEN]" in str(result["message"])
+    assert "[INVALID_WORKSPACE_TOKEN]" in str(result["message"])
     assert rig.forge.commit_of(rig.repository) == before
 
 

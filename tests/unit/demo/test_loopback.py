@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import socket
 import threading
 from email.message import Message
 
@@ -110,3 +111,30 @@ def test_stop_ends_what_a_thread_waits_for():
     connection.close()
 
     assert released.is_set()
+
+
+class _Echo(LoopbackHandler):
+    """Says in its answer whether the connection waits to fill its packets."""
+
+    def do_GET(self) -> None:
+        """Answer in two writes, as the forges' APIs do."""
+        is_prompt = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        self.send_response(200)
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+        self.wfile.write(b"1" if is_prompt else b"0")
+
+
+def test_answer_does_not_wait_for_an_acknowledgement():
+    """A body leaves right after its headers: no call costs the 40 ms of a delayed one."""
+    server = LoopbackServer(_Echo)
+    server.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/")
+        body = connection.getresponse().read()
+        connection.close()
+    finally:
+        server.stop()
+
+    assert body == b"1"
