@@ -10,6 +10,7 @@ RelayError
     ├── ConflictError           409 what is to be created is there already
     ├── TooManyRequestsError    429 this caller asks too often
     ├── IssuerUnavailableError  503 an issuer's keys cannot be had, so nobody can be recognised
+    ├── WorkspaceChangedError   503 an edit came while the forge minted
     ├── AuditError              503 the event cannot be written, so nothing is vended
     ├── StoreError              503 the database cannot be used
     └── ForgeError              502 the forge does not give what we need
@@ -126,6 +127,14 @@ class IssuerUnavailableError(BrokerError):
             retry_after=retry_after,
             reason=reason,
         )
+
+
+class WorkspaceChangedError(BrokerError):
+    """503: the workspace was edited while its token was being minted. The next request knows."""
+
+    code = "WORKSPACE_CHANGED"
+    status = 503
+    retryable = True
 
 
 class AuditError(BrokerError):

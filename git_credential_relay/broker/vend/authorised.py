@@ -9,10 +9,10 @@ from git_credential_relay.broker.audit.event import AuditEvent
 from git_credential_relay.broker.buckets import Buckets
 from git_credential_relay.broker.errors import (
     BadRequestError,
-    BrokerError,
     CallerUnknownError,
     ForgeRefusedError,
     TooManyRequestsError,
+    WorkspaceChangedError,
 )
 from git_credential_relay.broker.identity.identify import Identifier
 from git_credential_relay.broker.policy import Allowed
@@ -132,8 +132,5 @@ class AuthorisedVending:
             return
         if now is None:
             await self._on_too_late(order.workspace.id)
-        raise BrokerError(
-            "the workspace was changed while its token was being minted",
-            code="WORKSPACE_CHANGED",
-            retryable=now is not None,
-        )
+            raise CallerUnknownError("the workspace was deleted while its token was being minted")
+        raise WorkspaceChangedError("the workspace was changed while its token was being minted")
