@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx2
 
 from git_credential_relay import __version__
+from git_credential_relay.broker.authorities import client_context
 from git_credential_relay.credential.url import is_loopback, split_url
 from git_credential_relay.errors import (
     ApiError,
@@ -62,7 +63,7 @@ class AdminClient:
             )
         self.url = f"{scheme}://{host}" + (f"/{path}" if path else "")
         self._client = httpx2.Client(
-            verify=_tls(ca_file) if scheme == "https" else True,
+            verify=client_context(self.url, ca_file),
             timeout=SECONDS,
             follow_redirects=False,
             # A proxy would read along what is not encrypted.
@@ -169,13 +170,3 @@ def _unreachable(url: str, error: Exception) -> RelayError:
         code="broker-unreachable",
         hint="is `broker serve` running there? name it with --url",
     )
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        context = httpx2.create_ssl_context()
-        if ca_file:
-            context.load_verify_locations(ca_file)
-    except OSError as error:
-        raise ConfigError(f"the certificate authorities cannot be read: {ca_file}") from error
-    return context

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
-from pathlib import Path
 
 import httpx2
 
 from git_credential_relay import __version__
+from git_credential_relay.broker.authorities import client_context
 from git_credential_relay.broker.identity.issuers import Issuer, check_url
-from git_credential_relay.errors import ConfigError, ProtocolError
+from git_credential_relay.errors import ProtocolError
 
 MAX_BODY = 100 * 1024
 FETCH_SECONDS = 5.0
@@ -27,7 +26,7 @@ class IssuerClient:
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
         self._client = httpx2.AsyncClient(
-            verify=_tls_context(issuer.jwks_uri or issuer.url, issuer.ca_file),
+            verify=client_context(issuer.jwks_uri or issuer.url, issuer.ca_file),
             timeout=FETCH_SECONDS,
             # A redirect could lead to keys of somebody else's, or into our own network.
             follow_redirects=False,
@@ -74,18 +73,3 @@ class IssuerClient:
                 if len(body) > MAX_BODY:
                     raise FetchError(f"it sent more than {MAX_BODY} bytes")
             return body
-
-
-def _tls_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
-    if url.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; loading authorities is slow
-    try:
-        context = httpx2.create_ssl_context()
-        if ca_file:
-            context.load_verify_locations(ca_file)
-    except OSError as error:
-        raise ConfigError(
-            f"the certificate authorities cannot be read: {error.strerror or error}",
-            hint="check the issuer's ca_file and SSL_CERT_FILE",
-        ) from error
-    return context

@@ -20,8 +20,8 @@ import httpx2
 from tenacity import AsyncRetrying, RetryCallState
 
 from git_credential_relay import __version__
+from git_credential_relay.broker.authorities import client_context
 from git_credential_relay.broker.errors import ForgeRefusedError, ForgeUnavailableError
-from git_credential_relay.errors import ConfigError
 from git_credential_relay.secret import printable, redact
 
 CONNECT_SECONDS = 3.0
@@ -103,7 +103,7 @@ class ForgeClient:
         self._observe = observe
         self._on_retry = on_retry
         self._client = httpx2.AsyncClient(
-            verify=_tls_context(api_url, ca_file),
+            verify=client_context(api_url, ca_file),
             timeout=httpx2.Timeout(ATTEMPT_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=20),
             follow_redirects=False,
@@ -249,18 +249,3 @@ def _is_tls(error: BaseException) -> bool:
         seen.append(link)
         link = link.__cause__ or link.__context__
     return False
-
-
-def _tls_context(url: str, ca_file: str | None) -> ssl.SSLContext:
-    if url.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; loading authorities is slow
-    try:
-        context = httpx2.create_ssl_context()
-        if ca_file:
-            context.load_verify_locations(ca_file)
-    except OSError as error:
-        raise ConfigError(
-            f"the certificate authorities cannot be read: {error.strerror or error}",
-            hint="check ca_file and SSL_CERT_FILE",
-        ) from error
-    return context

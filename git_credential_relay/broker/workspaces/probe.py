@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Protocol
 
 import httpx2
 
 from git_credential_relay import __version__
+from git_credential_relay.broker.authorities import client_context
 from git_credential_relay.broker.errors import (
     ForgeError,
     ForgeRefusedError,
     ForgeUnavailableError,
 )
 from git_credential_relay.credential.forge import Forge
-from git_credential_relay.errors import ConfigError
 from git_credential_relay.secret import Secret
 
 PROBE_SECONDS = 10.0
@@ -58,7 +57,7 @@ async def probe_repository(
         async with (
             asyncio.timeout(PROBE_SECONDS),
             httpx2.AsyncClient(
-                verify=_tls(forge, ca_file),
+                verify=client_context(forge.url, ca_file),
                 timeout=PROBE_SECONDS,
                 follow_redirects=False,
                 trust_env=True,
@@ -112,15 +111,3 @@ def _refusal(forge: Forge, repository: str, status: int, service: str) -> ForgeE
         f"{forge.host} does not answer as a git server does (HTTP {status})",
         hint="check the URL; there may be a log-in page in front",
     )
-
-
-def _tls(forge: Forge, ca_file: str | None) -> ssl.SSLContext:
-    if forge.scheme == "http":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; loading authorities is slow
-    try:
-        context = httpx2.create_ssl_context()
-        if ca_file:
-            context.load_verify_locations(ca_file)
-    except OSError as error:
-        raise ConfigError("the certificate authorities cannot be read", hint="ca_file") from error
-    return context
