@@ -31,6 +31,7 @@ from git_credential_relay.demo.github_jwt import generate_app_key
 SECRET = "the secret of the benchmark's workspace"
 CONNECTIONS = (1, 32, 256)
 ROUNDS = 3
+TARGET = 0.5
 KEYS = 10_000
 MINTS = 200
 BARE = """
@@ -127,6 +128,7 @@ def write_static(directory: Path, keys: int) -> None:
         f"""
 [limits]
 workspace_requests_per_minute = 10000000
+workspace_mints_per_minute = 10000000
 address_requests_per_minute = 10000000
 [[forge]]
 kind = "static"
@@ -158,6 +160,7 @@ def write_github(directory: Path, forge: PlaygroundForge, pem: str) -> None:
         f"""
 [limits]
 workspace_requests_per_minute = 10000000
+workspace_mints_per_minute = 10000000
 [[forge]]
 kind = "github"
 host = "{forge.host}"
@@ -192,7 +195,10 @@ def measure_cached(directory: Path, seconds: float) -> None:
     ):
         asyncio.run(load(ours, 4, 1, request))
         asyncio.run(load(bare, 4, 1, request))
-        print(f"{'cached vends':<22}{'per second':>12}{'p50 ms':>9}{'p99 ms':>9}   of bare")
+        print(
+            f"{'cached vends':<22}{'per second':>12}{'p50 ms':>9}{'p99 ms':>9}"
+            f"   of bare (target >= {TARGET} x)"
+        )
         for connections in CONNECTIONS:
             samples: dict[int, list[float]] = {ours: [], bare: []}
             for _ in range(ROUNDS):

@@ -48,6 +48,20 @@ def client_address(scope: Mapping[str, Any], trusted: Sequence[Network]) -> str:
     return peer
 
 
+def client_scheme(scope: Mapping[str, Any], trusted: Sequence[Network]) -> str:
+    """How the client came: `https` also where a trusted proxy says that it took the TLS off.
+
+    Of several values the last counts, which is that proxy's own.
+    """
+    scheme: str = scope.get("scheme", "http")
+    client = scope.get("client")
+    if not trusted or not client or not _is_trusted(client[0], trusted):
+        return scheme
+    values = [value for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+    said = b",".join(values).rpartition(b",")[2].strip().lower()
+    return said.decode() if said in (b"http", b"https") else scheme
+
+
 @lru_cache(maxsize=8192)
 def bucket_key(address: str) -> str:
     """What is counted as one client: an IPv4 address, or the network of an IPv6 one."""

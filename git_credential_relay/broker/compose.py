@@ -17,13 +17,14 @@ from git_credential_relay.broker.config.load import BrokerConfig
 from git_credential_relay.broker.config.watch import ConfigWatch
 from git_credential_relay.broker.errors import BrokerError
 from git_credential_relay.broker.identity.admin import AdminGate
+from git_credential_relay.broker.identity.guesses import Guesses
 from git_credential_relay.broker.identity.identify import Identifier
 from git_credential_relay.broker.identity.issuers import compile_issuers
 from git_credential_relay.broker.identity.tokens import TokenVerifier
 from git_credential_relay.broker.metrics import Metrics
 from git_credential_relay.broker.reaper import Reaper
 from git_credential_relay.broker.sources.hooks import SourceHooks
-from git_credential_relay.broker.sources.registry import build_sources
+from git_credential_relay.broker.sources.registry import Sources, build_sources
 from git_credential_relay.broker.store.cipher import load_cipher
 from git_credential_relay.broker.store.engine import resolve_database_url
 from git_credential_relay.broker.store.store import Store
@@ -36,8 +37,6 @@ from git_credential_relay.broker.vend.refresh import RefreshAhead
 from git_credential_relay.broker.workspaces.directory import WorkspaceDirectory
 from git_credential_relay.broker.workspaces.operations import Workspaces
 
-# Wrong secrets that one address may send in a minute.
-FAILURES_PER_MINUTE = 30
 OK = "ok"
 
 _log = logging.getLogger(__name__)
@@ -101,14 +100,23 @@ class Broker:
             now=now,
         )
         self._cached = CachedVending(
-            self.cache, Minter(self.store, now=now, on_minted=self.metrics.minted), now=now
+            self.cache,
+            Minter(self.store, now=now, on_minted=self.metrics.minted),
+            Buckets(model.limits.workspace_mints_per_minute),
+            now=now,
         )
-        self._refresh = RefreshAhead(self.directory, self._cached, self.audit, now=now)
+        self._refresh = RefreshAhead(
+            self.directory,
+            self._cached,
+            self.audit,
+            now=now,
+            is_current=lambda source: self.sources.by_name(source.name) is source,
+        )
         authorised = AuthorisedVending(
             self.directory,
             Identifier(self.verifier, session_secret, now),
             Buckets(model.limits.workspace_requests_per_minute),
-            Buckets(FAILURES_PER_MINUTE),
+            Guesses(),
             lambda allowed: self.sources.for_allowed(allowed),
             self._cached.vend,
             min_lifetime=model.min_lifetime,
@@ -120,6 +128,7 @@ class Broker:
         )
         self._background: list[asyncio.Task[None]] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to reap and to refresh ahead; needs a running loop."""
@@ -134,6 +143,7 @@ class Broker:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._cached.drain()
+        self._stopping.set()
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self.sources.aclose()
         await self.verifier.aclose()
@@ -162,13 +172,20 @@ class Broker:
             parts["database"] = error.message
         return parts
 
+    async def _close(self, former: Sources, kept_by: Sources) -> None:
+        """Close the sources that were replaced, once no request can be using them any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.model.limits.request_seconds):
+                await self._stopping.wait()
+        await former.aclose(kept_by)
+
     def _take(self, config: BrokerConfig) -> None:
         """Make the sources that an edited configuration names; the others go on.
 
         What else it says (address, database, limits, issuers, administrators) needs a restart.
         """
         former, self.sources = self.sources, self.sources.updated(config)
-        task = asyncio.ensure_future(former.aclose(kept_by=self.sources))
+        task = asyncio.ensure_future(self._close(former, kept_by=self.sources))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         former_model, model = self.config.model, config.model

@@ -309,9 +309,22 @@ def _compile_pattern(text: str, folds_case: bool) -> Pattern:
         )
     if name in (".", "..") or name.endswith(".git"):
         raise ConfigError(f"not a repository: {text!r}", hint="without .git")
-    regex = re.escape(f"{owner}/") + "[^/]*".join(re.escape(part) for part in name.split("*"))
     flags = re.IGNORECASE | re.ASCII if folds_case else re.ASCII
+    regex = re.escape(f"{owner}/") + _name_regex(name)
     return Pattern(text, "*" not in name, re.compile(regex, flags))
+
+
+def _name_regex(name: str) -> str:
+    """Each `*` but the last takes the least that will do, and never tries again with more.
+
+    It loses no match, and a long name of dashes does not keep `*-*-*-*-x` busy for minutes,
+    and with it everybody else's requests.
+    """
+    first, *rest = (re.escape(part) for part in name.split("*"))
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>[^/]*?{part})" for part in middle if part) + f"[^/]*{last}"
 
 
 def _compile_permissions(permissions: Mapping[str, str], read_only: bool) -> dict[str, str]:

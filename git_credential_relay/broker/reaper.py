@@ -55,7 +55,10 @@ class KnownSources(Protocol):
 
 @dataclass(slots=True)
 class _Waits:
-    """Until when something that failed is left alone; each failure doubles the wait."""
+    """Until when something that failed is left alone; each failure doubles the wait.
+
+    What fails while it waits was asked at the same time as what began the wait, and is no other.
+    """
 
     _until: dict[str, tuple[float, int]] = field(default_factory=dict)
 
@@ -63,9 +66,12 @@ class _Waits:
         return key not in self._until or self._until[key][0] <= now
 
     def failed(self, key: str, now: float, at_least: float = 0.0) -> None:
-        failures = self._until.get(key, (0.0, 0))[1]
-        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(failures, 10), MAX_WAIT_SECONDS)
-        self._until[key] = (now + max(seconds, min(at_least, MAX_WAIT_SECONDS)), failures + 1)
+        until, failures = self._until.get(key, (0.0, 0))
+        seconds = min(at_least, MAX_WAIT_SECONDS)
+        if until <= now:
+            seconds = max(seconds, FIRST_WAIT_SECONDS * 2 ** min(failures, 10))
+            failures += 1
+        self._until[key] = (max(until, now + min(seconds, MAX_WAIT_SECONDS)), failures)
 
     def succeeded(self, key: str) -> None:
         self._until.pop(key, None)

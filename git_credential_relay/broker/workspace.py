@@ -33,3 +33,10 @@ class Workspace:
     identities: tuple[IdentityRule, ...] = ()
     origin: str = FILE
     revision: int = 0
+
+    def is_same_as(self, former: Workspace) -> bool:
+        """Whether nothing has changed since: not the policy, nor was it deleted and made anew.
+
+        The file has no revisions, but its policies' digests.
+        """
+        return (self.revision, self.policy.digest) == (former.revision, former.policy.digest)

@@ -69,19 +69,36 @@ class GitBackend:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._is_closed = False
+        self._making = threading.Lock()
+        self._promised: set[str] = set()
 
     def create(self, repository: str) -> None:
-        """Make a bare repository whose branch main has one commit.
+        """Have a bare repository whose branch main has one commit.
+
+        It is made when git first needs it: often only the forge's API is asked about it.
+        """
+        self._promised.add(repository)
+
+    def make(self, repository: str) -> None:
+        """Make a repository that was created, unless that is done already.
 
         Raises:
             subprocess.CalledProcessError: git could not make it.
         """
-        directory = self._directory(repository)
-        directory.mkdir(parents=True)
-        self._run("init", "--quiet", "--bare", "--initial-branch=main", str(directory))
-        self._run(
-            "--git-dir", str(directory), "fast-import", "--quiet", stdin=_first_commit(repository)
-        )
+        with self._making:
+            if repository not in self._promised:
+                return
+            directory = self._directory(repository)
+            directory.mkdir(parents=True)
+            self._run("init", "--quiet", "--bare", "--initial-branch=main", str(directory))
+            self._run(
+                "--git-dir",
+                str(directory),
+                "fast-import",
+                "--quiet",
+                stdin=_first_commit(repository),
+            )
+            self._promised.remove(repository)
 
     def commit_of(self, repository: str, branch: str) -> str:
         """Return the commit a branch points to.
@@ -89,6 +106,7 @@ class GitBackend:
         Raises:
             subprocess.CalledProcessError: There is no such branch.
         """
+        self.make(repository)
         directory = str(self._directory(repository))
         return self._run("--git-dir", directory, "rev-parse", "--verify", f"refs/heads/{branch}")
 

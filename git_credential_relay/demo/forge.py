@@ -290,6 +290,7 @@ class _ForgeHandler(LoopbackHandler):
             self.wfile.write(content)
 
     def _answer_with_git(self, target: _Target) -> None:
+        self._forge._backend.make(str(target.repository))
         try:
             with (
                 spooled_body(self.headers, self.rfile) as body,

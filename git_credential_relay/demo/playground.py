@@ -124,7 +124,6 @@ def _prepare(directory: Path) -> None:
         if info.st_uid != os.geteuid() or info.st_mode & 0o077:
             raise ConfigError(
                 f"{directory} is open to others",
-                code="public-directory",
                 hint=f"chmod 700 {directory}, or name one that is not there yet",
             )
         # A work tree may be around it, and its secrets must not be added to that by mistake.

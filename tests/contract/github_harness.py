@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from git_credential_relay.broker.sources.hooks import SourceHooks
 from git_credential_relay.broker.sources.interface import Lease, Scope
 from git_credential_relay.secret import Secret
 from tests.fakes.github_app import MINTS, GitHubAppWorld, new_lease, scope_of
@@ -24,7 +25,7 @@ class GitHubHarness:
 
     def __init__(self) -> None:
         self._world = GitHubAppWorld(has_git=True)
-        self.source = self._world.source()
+        self.source = self._world.source(hooks=SourceHooks(sleep=_do_not_wait))
         self._leases = 0
 
     def __enter__(self) -> Self:
@@ -84,3 +85,7 @@ class GitHubHarness:
         has acted.
         """
         self._world.faults.inject("POST", MINTS, status=status, body={}, drops=drop, times=3)
+
+
+async def _do_not_wait(seconds: float) -> None:
+    """Let no time pass before the next attempt."""

@@ -108,6 +108,7 @@ class AdminApi:
         self.store = Store.open(f"sqlite:///{directory}/broker.db", Cipher([key]))
         self.source = VerifyingSource()
         self.revoked: list[str] = []
+        self.known_while_revoking: list[bool] = []
         self.revocation = (2, 0)
         self.directory = WorkspaceDirectory(self.watch, self.store)
         workspaces = Workspaces(self.watch, self.directory, self.store, lambda: self, self._revoke)
@@ -163,4 +164,5 @@ class AdminApi:
 
     async def _revoke(self, workspace_id: str) -> tuple[int, int]:
         self.revoked.append(workspace_id)
+        self.known_while_revoking.append(await self.store.find_workspace(workspace_id) is not None)
         return self.revocation

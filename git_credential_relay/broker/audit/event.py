@@ -14,10 +14,11 @@ from msgspec import field
 class AuditEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line of the audit log; fields nobody filled in are left out.
 
-    `kind` is vend, refresh, or admin with what was done in `action`. `verdict` is vended,
-    not-served, denied or failed; of an admin action allowed (written before it is done, with a
-    second event if it fails) or revoked. `code` is that of the answer. `cache` is hit, miss,
-    joined (another request's mint) or stale. Times are Unix seconds, `ms` is how long it took.
+    `kind` is vend, refresh, limit (refused unread), or admin with what was done in `action`.
+    `verdict` is vended, not-served, denied or failed; of an admin action allowed (written before
+    it is done, with a second event if it fails) or revoked. `code` is that of the answer. `cache`
+    is hit, miss, joined (another request's mint) or stale. Times are Unix seconds, `ms` is how
+    long it took.
     """
 
     at: float

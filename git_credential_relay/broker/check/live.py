@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from git_credential_relay.broker.check.findings import Finding, Findings
 from git_credential_relay.broker.check.offline import narrow, open_sources
 from git_credential_relay.broker.config.load import BrokerConfig, split_host
+from git_credential_relay.broker.config.model import GitLabModel
 from git_credential_relay.broker.errors import BrokerError, ForgeUnavailableError
 from git_credential_relay.broker.policy import Allowed, Grant
 from git_credential_relay.broker.sources.interface import TokenSource, Verified
@@ -22,8 +23,16 @@ from git_credential_relay.credential.forge import STATIC
 from git_credential_relay.errors import ConfigError, ProtocolError, RelayError
 
 PROBE_SECONDS = 20.0
-# What "no" looks like. Trouble at the forge is neither yes nor no.
+# What "no" looks like. Trouble at the forge is neither yes nor no, and a forge that does not know
+# the integration has said nothing about the repository.
 _REFUSALS = frozenset({403, 404, 422})
+_OWN_FAULTS = frozenset(
+    {
+        "FORGE_APP_REJECTED", "FORGE_TOKEN_REJECTED", "FORGE_TOKEN_EXPIRED",
+        "FORGE_TOKEN_UNREADABLE", "FORGE_MUST_CHANGE_PASSWORD", "FORGE_TOO_OLD",
+        "FORGE_OAUTH_RECONNECT", "FORGE_OAUTH_REFUSED", "FORGE_IP_NOT_ALLOWED", "FORGE_TLS",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +164,8 @@ async def _probe_invented(findings: Findings, sources: Sources) -> None:
                     ConfigError(f"may have any repository at {host}", code="not-refused"),
                 )
     for source in sources.all():
-        owner = _owner_of(findings.config, sources, source)
-        if source.kind != STATIC and owner is not None:
+        if source.kind != STATIC:
+            owner = _owner_of(findings.config, sources, source) or nonce
             name = f"must refuse {source.host}/{owner}/{nonce}"
             await _expect_refusal(findings, source, name, f"{owner}/{nonce}")
 
@@ -165,7 +174,7 @@ async def _expect_refusal(findings: Findings, source: TokenSource, name: str, pa
     try:
         await _verify(source, path, None)
     except BrokerError as error:
-        if error.status in _REFUSALS:
+        if error.status in _REFUSALS and error.code not in _OWN_FAULTS:
             findings.ok(name, f"{source.name} refuses it [{error.code}]")
         else:
             findings.fail(name, error)
@@ -199,11 +208,13 @@ def _named(config: BrokerConfig) -> Iterator[tuple[Workspace, Grant, str]]:
 
 
 def _owner_of(config: BrokerConfig, sources: Sources, source: TokenSource) -> str | None:
-    """An owner whom a grant names and for whom this source mints."""
+    """An owner for whom this source mints: one whom a grant names, or its own entry."""
     for workspace in config.workspaces.values():
         for grant in workspace.policy.grants:
             for pattern in grant.patterns:
                 owner = pattern.text.rpartition("/")[0]
                 if sources.for_grant(grant.forge, owner, grant.integration) is source:
                     return owner
-    return None
+    [model] = [entry.model for entry in config.forges if entry.name == source.name]
+    group = model.group if isinstance(model, GitLabModel) else None
+    return group if isinstance(group, str) else next(iter(model.owners or ()), None)

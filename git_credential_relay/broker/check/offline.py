@@ -33,8 +33,8 @@ from git_credential_relay.broker.tls import find_tls
 from git_credential_relay.broker.workspace import Workspace
 from git_credential_relay.errors import ConfigError, RelayError
 
-# Read once, when the database holds no pair of tokens yet; afterwards they may be gone.
-_SEEDS = ("refresh_token_file", "access_token_file")
+# Read when the database holds no pair of tokens yet; afterwards it may be gone.
+_SEED = "refresh_token_file"
 
 
 def check_config(path: Path) -> list[Finding]:
@@ -195,7 +195,7 @@ def _secrets(settings: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         if isinstance(value, dict):
             yield from _secrets(value)
         elif name.endswith("_file") and name != "ca_file" and isinstance(value, str):
-            yield value, name in _SEEDS
+            yield value, name == _SEED
 
 
 def _check_workspace(
@@ -277,4 +277,7 @@ def _check_writable(what: str, path: Path) -> None:
     target = path if path.exists() else path.parent
     if not os.access(target, os.W_OK):
         reason = "is not writable" if target.exists() else "is not there"
-        raise ConfigError(f"{what}: {target} {reason}", hint="for the user that runs the broker")
+        raise ConfigError(
+            f"{what}: {target} {reason}",
+            hint="make it a place where the user that runs the broker may write",
+        )

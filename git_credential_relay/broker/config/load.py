@@ -193,7 +193,7 @@ def read_secret(directory: Path, reference: str) -> Secret:
             raise ConfigError(f"{reference}: the variable is not set")
     else:
         path = directory / reference
-        value = read_text(str(path), str(path))
+        value = read_text(str(path), reference)
     value = value.strip()
     if not value:
         raise ConfigError(f"{reference} is empty")

@@ -82,13 +82,12 @@ class GitHubModel(_ForgeModel, tag="github", kw_only=True):
 class OAuthModel(Struct, forbid_unknown_fields=True, kw_only=True):
     """An OAuth application's pair of tokens, which only the broker may refresh.
 
-    The files are read once, when the database holds no pair for this forge.
+    The refresh token is a seed: each is used once, and then the database holds the pair.
     """
 
     client_id: Text
     client_secret_file: str | None = None
     refresh_token_file: str
-    access_token_file: str | None = None
     redirect_uri: str | None = None
 
 
@@ -179,6 +178,7 @@ class LimitsModel(Struct, forbid_unknown_fields=True, kw_only=True):
     request_seconds: Seconds = 30
     concurrent_requests: Count = 2_000
     workspace_requests_per_minute: Count = 600
+    workspace_mints_per_minute: Count = 60
     address_requests_per_minute: Count = 3_000
     drain_seconds: Seconds = 20
 

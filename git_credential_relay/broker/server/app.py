@@ -73,7 +73,13 @@ def build_app(
         redirect_slashes=False,
     )
     model = broker.config.model
-    limits = Limits(router, model.limits, parse_networks(model.trusted_proxies), now=now)
+    limits = Limits(
+        router,
+        model.limits,
+        parse_networks(model.trusted_proxies),
+        record=broker.audit.write,
+        now=now,
+    )
     broker.metrics.watch_requests(lambda: limits.in_flight)
     return Edge(limits, broker.metrics)
 

@@ -33,6 +33,13 @@ class BodyTooLargeError(BadRequestError):
         super().__init__(f"the body is larger than {limit} bytes")
 
 
+class FramingError(BadRequestError):
+    """400: where the body ends is said in two ways, so that a proxy may have seen another end."""
+
+    def __init__(self) -> None:
+        super().__init__("the request has both Content-Length and Transfer-Encoding")
+
+
 class MediaTypeError(BadRequestError):
     """415: the body is in a form that is not read here."""
 

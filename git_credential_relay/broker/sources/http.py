@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
@@ -84,7 +85,8 @@ def never(answer: ForgeAnswer) -> float | None:
 class ForgeClient:
     """Sends to one forge. Redirects are never followed: the secret would go along.
 
-    `observe` sees every answer (rate limits), `on_retry` every wait. `now` is Unix time.
+    `attempt_seconds` is how long one attempt waits for its answer. `observe` sees every answer
+    (rate limits), `on_retry` every wait. `now` is Unix time.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class ForgeClient:
         api_url: str,
         *,
         ca_file: str | None = None,
+        attempt_seconds: float = ATTEMPT_SECONDS,
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
         observe: Callable[[ForgeAnswer], None] = lambda answer: None,
@@ -99,14 +102,17 @@ class ForgeClient:
     ) -> None:
         self.api_url = api_url.rstrip("/")
         self.now = now
+        self._attempt_seconds = attempt_seconds
         self._sleep = sleep
         self._observe = observe
         self._on_retry = on_retry
         self._client = httpx2.AsyncClient(
             verify=client_context(api_url, ca_file),
-            timeout=httpx2.Timeout(ATTEMPT_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx2.Timeout(attempt_seconds, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=20),
             follow_redirects=False,
+            # A forge's session would vouch for a request whose own token is no good.
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": f"git-credential-relay/{__version__}"},
         )
 
@@ -177,7 +183,7 @@ class ForgeClient:
         return result
 
     async def _attempt(self, request: httpx2.Request, deadline: float) -> ForgeAnswer | _Broken:
-        seconds = min(deadline - time.monotonic(), CONNECT_SECONDS + ATTEMPT_SECONDS)
+        seconds = min(deadline - time.monotonic(), CONNECT_SECONDS + self._attempt_seconds)
         was_sent = True
         try:
             # A timeout over all: a forge that drips a byte now and then heeds no other.

@@ -14,6 +14,7 @@ from git_credential_relay.broker.errors import (
     TooManyRequestsError,
     WorkspaceChangedError,
 )
+from git_credential_relay.broker.identity.guesses import Guesses
 from git_credential_relay.broker.identity.identify import Identifier
 from git_credential_relay.broker.policy import Allowed
 from git_credential_relay.broker.sources.interface import TokenSource
@@ -21,6 +22,7 @@ from git_credential_relay.broker.vend.interface import Answer, Query, Vended
 from git_credential_relay.broker.vend.order import Order, order_key
 from git_credential_relay.broker.workspace import Workspace
 
+WORKSPACE = "workspace"
 Inner = Callable[[Order, AuditEvent], Awaitable[Vended]]
 
 
@@ -44,7 +46,7 @@ class AuthorisedVending:
         directory: Directory,
         identifier: Identifier,
         buckets: Buckets,
-        failures: Buckets,
+        guesses: Guesses,
         find_source: Callable[[Allowed], TokenSource | None],
         inner: Inner,
         *,
@@ -55,7 +57,7 @@ class AuthorisedVending:
         self._directory = directory
         self._identifier = identifier
         self._buckets = buckets
-        self._failures = failures
+        self._guesses = guesses
         self._find_source = find_source
         self._inner = inner
         self._min_lifetime = min_lifetime
@@ -72,25 +74,23 @@ class AuthorisedVending:
         event.repositories = [repository.name for repository in order.scope.repositories]
         event.permissions_asked = order.scope.permissions
         event.source = order.source.name
-        self._on_order(order)
         answer = await self._inner(order, event)
         if event.cache != "hit":
             await self._recheck(order)
+        # Only now, or names that no repository has would fill what is remembered.
+        self._on_order(order)
         return answer
 
     async def _identify(self, query: Query, event: AuditEvent) -> Workspace:
-        event.unverified_workspace = query.unverified_workspace_id
-        if not query.unverified_workspace_id:
+        unverified_id = event.unverified_workspace = query.unverified_workspace_id
+        if not unverified_id:
             raise BadRequestError("workspaceId is required", hint="check WORKSPACE_ID")
-        address = query.address or "-"
-        if (wait := self._failures.owed(address)) is not None:
-            # Before any secret is compared: guesses must not be tried at line speed.
-            raise TooManyRequestsError("too many failed attempts", retry_after=wait)
-        workspace = await self._directory.find(query.unverified_workspace_id)
+        self._guesses.check(query.address, WORKSPACE, unverified_id)
+        workspace = await self._directory.find(unverified_id)
         try:
             caller = await self._identifier.identify(query.unverified_bearer, workspace)
         except CallerUnknownError:
-            self._failures.take(address)
+            self._guesses.failed(query.address, WORKSPACE, unverified_id)
             raise
         assert workspace is not None  # noqa: S101 - nobody can speak for one that is not there
         event.workspace, event.unverified_workspace = workspace.id, None
@@ -128,7 +128,7 @@ class AuthorisedVending:
     async def _recheck(self, order: Order) -> None:
         """Refuse what the workspace may not have any more: minting leaves time for an edit."""
         now = await self._directory.find(order.workspace.id)
-        if now is not None and now.policy.digest == order.workspace.policy.digest:
+        if now is not None and now.is_same_as(order.workspace):
             return
         if now is None:
             await self._on_too_late(order.workspace.id)

@@ -9,8 +9,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from git_credential_relay.broker.audit.event import AuditEvent
+from git_credential_relay.broker.buckets import Buckets
 from git_credential_relay.broker.cache.interface import TokenCache
-from git_credential_relay.broker.errors import ForgeRefusedError, ForgeUnavailableError
+from git_credential_relay.broker.errors import (
+    ForgeRefusedError,
+    ForgeUnavailableError,
+    StoreError,
+    TooManyRequestsError,
+)
 from git_credential_relay.broker.vend.flight import SingleFlight
 from git_credential_relay.broker.vend.interface import Vended
 from git_credential_relay.broker.vend.mint import MINT_SECONDS, Minter
@@ -32,19 +38,27 @@ _decode = msgspec.json.Decoder(Entry).decode
 class CachedVending:
     """Answers orders from the cache where it can.
 
-    Knows no permission to ask about: whoever calls has authorised the order.
+    Knows no permission to ask about: whoever calls has authorised the order. `mints` are those
+    that a workspace may cause: with `no-cache`, or one name after the other, it could otherwise
+    use up what the forge allows the App of all workspaces.
     """
 
     def __init__(
-        self, cache: TokenCache, minter: Minter, *, now: Callable[[], float] = time.time
+        self,
+        cache: TokenCache,
+        minter: Minter,
+        mints: Buckets,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._cache = cache
         self._minter = minter
+        self._mints = mints
         self._now = now
         self._flight: SingleFlight[tuple[Entry, bool]] = SingleFlight()
 
     async def vend(self, order: Order, event: AuditEvent) -> Vended:
-        """A token for the order. Raises ForgeError and StoreError."""
+        """A token for the order. Raises ForgeError, TooManyRequestsError and StoreError."""
         entry = await self._read(order.key)
         if entry is not None and await self._is_good(entry, order):
             event.cache = "hit"
@@ -55,7 +69,7 @@ class CachedVending:
                 order.key,
                 lambda: self._mint_as_one(order, lambda e: self._is_good(e, order), since),
             )
-        except ForgeUnavailableError as error:
+        except (ForgeUnavailableError, StoreError, TooManyRequestsError) as error:
             if entry is None or not self._is_last_resort(entry, order):
                 raise
             event.cache, event.reason = "stale", error.code
@@ -134,6 +148,12 @@ class CachedVending:
                 await lead.release()
 
     async def _mint(self, order: Order) -> Entry:
+        if (wait := self._mints.take(order.workspace.id)) is not None:
+            raise TooManyRequestsError(
+                "this workspace asks for new tokens too often",
+                hint="see why the ones it has are not used again",
+                retry_after=wait,
+            )
         if order.rejected_sha256 is not None:
             await order.source.reject(order.rejected_sha256)
         minted = await self._minter.mint(order)

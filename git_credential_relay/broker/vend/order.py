@@ -11,7 +11,7 @@ import msgspec
 from git_credential_relay.broker.sources.interface import Minted, Scope, TokenSource
 from git_credential_relay.broker.vend.interface import Vended
 from git_credential_relay.broker.workspace import Workspace
-from git_credential_relay.credential.forge import Forge
+from git_credential_relay.credential.forge import STATIC, Forge
 from git_credential_relay.secret import Secret, token_sha256
 
 # A longer promise than this would have every request mint: forges give an hour.
@@ -23,8 +23,9 @@ class Order:
     """What this workspace may have now, and who mints it.
 
     Equal `key`s share a token, so it names all that a token depends on: the workspace, whose
-    deletion ends its own tokens and nobody else's; its policy's digest, so that an edit leaves
-    no old token within reach; the source and the whole scope.
+    deletion ends its own tokens and nobody else's; its revision, so that one made anew under
+    the same id does not get those dead tokens; its policy's digest, so that an edit leaves no
+    old token within reach; the source and the whole scope.
     """
 
     workspace: Workspace
@@ -62,12 +63,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 def order_key(workspace: Workspace, source: TokenSource, scope: Scope) -> str:
     """The cache's key for tokens that may answer each other's requests."""
+    # `Acme/App` is no other repository where the forge folds case, and worth no other mint.
+    folds_case = source.kind != STATIC
+    names = [r.name.lower() if folds_case else r.name for r in scope.repositories]
     parts = [
         workspace.id,
+        workspace.revision,
         workspace.policy.digest,
         source.name,
         source.host,
-        [[repository.name, repository.id] for repository in scope.repositories],
+        [[name, repository.id] for name, repository in zip(names, scope.repositories, strict=True)],
         sorted(scope.permissions.items()),
         scope.use,
         scope.access_level,

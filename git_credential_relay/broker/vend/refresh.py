@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from git_credential_relay.broker.audit.event import AuditEvent
 from git_credential_relay.broker.errors import BrokerError
+from git_credential_relay.broker.sources.interface import TokenSource
 from git_credential_relay.broker.vend.audited import AuditWriter
 from git_credential_relay.broker.vend.authorised import Directory
 from git_credential_relay.broker.vend.cached import CachedVending
@@ -35,6 +36,7 @@ class RefreshAhead:
     """Remembers the orders of the last hour and renews their tokens in the background.
 
     Authorises again each time: what a workspace may not have any more is not renewed.
+    `is_current` tells a source from one that an edited configuration has replaced.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class RefreshAhead:
         audit: AuditWriter,
         *,
         now: Callable[[], float] = time.time,
+        is_current: Callable[[TokenSource], bool] = lambda source: True,
     ) -> None:
         self._directory = directory
         self._cached = cached
         self._audit = audit
         self._now = now
+        self._is_current = is_current
         self._asked: dict[str, _Asked] = {}
 
     def asked(self, order: Order) -> None:
@@ -56,9 +60,9 @@ class RefreshAhead:
         if not order.source.refreshes_ahead:
             return
         known = self._asked.get(order.key)
-        if known is not None:
+        if known is not None and known.order.source is order.source:
             known.at = self._now()
-        elif len(self._asked) < MAX_ORDERS:
+        elif known is not None or len(self._asked) < MAX_ORDERS:
             plain = replace(order, no_cache=False, rejected_sha256=None)
             self._asked[order.key] = _Asked(plain, self._now())
 
@@ -84,8 +88,7 @@ class RefreshAhead:
 
     async def _renew(self, order: Order) -> bool:
         try:
-            workspace = await self._directory.find(order.workspace.id)
-            if workspace is None or workspace.policy.digest != order.workspace.policy.digest:
+            if not self._is_current(order.source) or not await self._is_allowed(order):
                 self._asked.pop(order.key, None)
                 return False
             started = time.perf_counter()
@@ -116,4 +119,12 @@ class RefreshAhead:
             # The next asker mints, and is told what is wrong.
             _log.warning("not renewed: %s", error.code, extra={"source": order.source.name})
             return False
+        except Exception as error:  # noqa: BLE001 - the other tokens run out all the same
+            # Not its text: nobody knows what is in it.
+            _log.error("not renewed: %s", type(error).__name__, extra={"source": order.source.name})
+            return False
         return True
+
+    async def _is_allowed(self, order: Order) -> bool:
+        workspace = await self._directory.find(order.workspace.id)
+        return workspace is not None and workspace.is_same_as(order.workspace)

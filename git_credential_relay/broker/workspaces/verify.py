@@ -83,7 +83,12 @@ def _compile(document: GrantDocument, forges: Sequence[ForgeEntry]) -> Grant:
             forge_of(document, forges)
         except ConfigError as error:
             name = printable(document.host, 100)
-            raise _no_integration(f"nothing mints tokens for {name}", name, None) from error
+            what = f"nothing mints tokens for {name}"
+            if document.integration is not None:
+                what = (
+                    f"no [[forge]] {printable(document.integration, 100)} mints tokens for {name}"
+                )
+            raise _no_integration(what, name, None) from error
     try:
         return compile_document(document, forges)
     except ConfigError as error:

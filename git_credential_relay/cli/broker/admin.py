@@ -32,17 +32,17 @@ def connect(
     )
 
 
-def read_file(path: str) -> Secret:
-    """The secret in a file. Raises ConfigError."""
-    text = read_text(path, path).strip()
+def read_file(path: str, option: str) -> Secret:
+    """The secret in a file that an option names. Raises ConfigError."""
+    text = read_text(path, option).strip()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigError(f"{path}: the secret is not one word of plain text")
+        raise ConfigError(f"{option}: {path} is not one word of plain text")
     return Secret(text)
 
 
 def _secret(file: str | None, config_path: Path | None) -> Secret:
     if file is not None:
-        return read_file(file)
+        return read_file(file, "--admin-secret-file")
     value = os.environ.get(SECRET_VARIABLE, "").strip()
     if value:
         if not value.isascii() or not value.isprintable() or " " in value:

@@ -199,7 +199,7 @@ def _body(
         "gitUrl": git_url,
         "id": id_,
         "integration": integration,
-        "token": read_file(token_file).reveal() if token_file else None,
+        "token": read_file(token_file, "--token-file").reveal() if token_file else None,
         "username": username,
         "permissions": dict(map(_permission, permissions)) or None,
         "uses": list(uses) or None,

@@ -234,6 +234,27 @@ def test_a_forge_in_trouble_is_neither_yes_nor_no(check, world):
     assert name.startswith("must refuse ")
 
 
+@pytest.mark.parametrize("grants", [grant("{host}", "acme/l*"), ""], ids=["only a glob", "none"])
+def test_an_integration_that_the_forge_does_not_know(check, world, grants):
+    """A rejected key is no refusal of a repository, and found without any grant that names one."""
+    forge = live(world).partition(WORKSPACE)[0].replace("12345", "54321")
+    workspace = WORKSPACE + grants.replace("{host}", world.forge.host)
+    code, checks = check(forge + workspace, "--live")
+
+    assert code == 1
+    [(name, found, _)] = failures(checks)
+    assert (name.startswith("must refuse "), found) == (True, "FORGE_APP_REJECTED")
+
+
+def test_a_forge_that_nobody_is_granted_anything_at(check, world):
+    """It is asked as well, and has to refuse what does not exist."""
+    forge = live(world).partition(WORKSPACE)[0]
+    code, checks = check(forge, "--live")
+
+    assert (code, failures(checks)) == (0, [])
+    assert any(c["name"].startswith(f"must refuse {world.forge.host}/") for c in checks)
+
+
 def test_a_repository_to_refuse_that_is_none(tmp_path, capsys):
     """A mistyped --must-refuse is said, instead of being refused as wished."""
     (tmp_path / "broker.toml").write_text("")

@@ -105,6 +105,14 @@ def test_refused_creation_leaves_no_file(run, tmp_path):
     assert not path.exists()
 
 
+def test_a_token_file_that_is_not_there(run):
+    """The option is named, and the file once."""
+    code, out, err = run("create", URL, "--token-file", "/gone/token")
+
+    assert (code, out) == (2, "")
+    assert "--token-file: cannot read /gone/token: " in err
+
+
 def test_grants_from_a_file_and_a_token_from_another(run, tmp_path):
     """Whole grants come as JSON; a token is never an argument."""
     body = tmp_path / "body.json"

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_credential_relay.broker.addresses import bucket_key, client_address, parse_networks
+from git_credential_relay.broker.addresses import (
+    bucket_key,
+    client_address,
+    client_scheme,
+    parse_networks,
+)
 from git_credential_relay.errors import ConfigError
 
 PROXIES = parse_networks(["10.0.0.0/8", "fd00::/8"])
@@ -78,3 +83,23 @@ def test_a_network_that_is_none_is_refused(text):
     """A mistyped network must not trust somebody else."""
     with pytest.raises(ConfigError, match="trusted_proxies"):
         parse_networks([text])
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "expected"),
+    [
+        pytest.param("10.0.0.1", [b"https"], "https", id="our proxy took the TLS off"),
+        pytest.param("192.0.2.1", [b"https"], "http", id="no proxy of ours says it"),
+        pytest.param("10.0.0.1", [], "http", id="our proxy says nothing"),
+        pytest.param("10.0.0.1", [b"https", b"http"], "http", id="the last one is the proxy's"),
+        pytest.param("10.0.0.1", [b"https, HTTPS"], "https", id="in any case"),
+        pytest.param("10.0.0.1", [b"javascript"], "http", id="nonsense"),
+        pytest.param(None, [b"https"], "http", id="a socket without address"),
+    ],
+)
+def test_the_scheme_is_what_a_trusted_proxy_says(peer, said, expected):
+    """X-Forwarded-Proto counts from where X-Forwarded-For does."""
+    seen = {**scope(peer), "scheme": "http"}
+    seen["headers"] = [(b"x-forwarded-proto", value) for value in said]
+
+    assert client_scheme(seen, PROXIES) == expected

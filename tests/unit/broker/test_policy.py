@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -140,6 +142,17 @@ def test_uses_are_granted_separately():
     assert (denied.code, "api" in denied.message) == ("USE_NOT_GRANTED", True)
     assert isinstance(allowed, Allowed)
     assert allowed.scope.permissions == {"contents": "write"}
+
+
+@pytest.mark.parametrize("more", [{"integration": "other"}, {"token": Secret("own")}])
+def test_a_grant_by_another_way_adds_nothing_to_the_first(more):
+    """Who mints for the first grant is not asked for what only another one may give."""
+    first = hub("acme/app", permissions={"contents": "read"}, integration="one")
+    allowed = policy(first, hub("acme/app", **more)).decide("github.com", "acme/app", "git")
+
+    assert isinstance(allowed, Allowed)
+    assert (allowed.integration, allowed.token) == ("one", None)
+    assert allowed.scope.permissions == {"contents": "read"}
 
 
 def test_an_api_grant_that_git_could_push_with_is_refused():
@@ -308,3 +321,24 @@ def test_is_within_never_accepts_a_higher_level(given_, asked):
     assert is_within(given_, asked) is expected
     assert is_within({"metadata": "read"}, asked)
     assert not is_within({"metadata": "write"}, asked)
+
+
+@given(
+    st.text("ab-.*", min_size=1, max_size=12).filter(lambda text: text not in (".", "..")),
+    st.text("ab-.", min_size=1, max_size=12).filter(lambda text: text not in (".", "..")),
+)
+def test_a_pattern_of_several_stars_means_what_a_shell_means(pattern, name):
+    """However many stars there are, none of the names it means is missed, and no other taken."""
+    decision = policy(hub(f"acme/{pattern}")).decide("github.com", f"acme/{name}", "git")
+
+    assert isinstance(decision, Allowed) is fnmatch.fnmatchcase(name, pattern)
+
+
+def test_no_name_keeps_a_pattern_busy():
+    """A workspace must not hold up everybody else's requests with a name of its choice."""
+    grants = policy(hub("acme/*-*-*-prod"))
+    started = time.perf_counter()
+    decision = grants.decide("github.com", "acme/" + "-" * 1000, "git")
+
+    assert isinstance(decision, Denied)
+    assert time.perf_counter() - started < 0.2

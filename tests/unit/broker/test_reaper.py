@@ -167,6 +167,21 @@ def test_a_forge_in_trouble_is_asked_again_later(store):
     assert left == set()
 
 
+def test_leases_that_fail_together_are_one_failure(store):
+    """A forge that was down for a moment is asked again soon, however many leases were due."""
+    world = World(store, source(revoke_fails=DOWN))
+
+    async def scenario():
+        await world.add(*(f"l{n}" for n in range(50)))
+        await world.reaper.run_once()
+        world.sources["a"].revoke_fails = None
+        world.time += INTERVAL_SECONDS
+        await world.reaper.run_once()
+        return await world.left()
+
+    assert asyncio.run(scenario()) == set()
+
+
 def test_a_forge_says_when_to_come_back(store):
     """Retry-After is heeded."""
     world = World(store, source(revoke_fails=ForgeUnavailableError("later", retry_after=500)))

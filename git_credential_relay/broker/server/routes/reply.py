@@ -11,6 +11,7 @@ from starlette.types import Send
 from git_credential_relay.broker.errors import BrokerError
 from git_credential_relay.broker.server.http_errors import (
     BodyTooLargeError,
+    FramingError,
     MethodNotAllowedError,
     TimedOutError,
 )
@@ -81,7 +82,7 @@ def _headers(error: BrokerError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowedError):
         headers.append((b"allow", error.allowed.encode()))
-    if isinstance(error, BodyTooLargeError | TimedOutError):
+    if isinstance(error, BodyTooLargeError | FramingError | TimedOutError):
         # The rest of the body may still be on its way, and nobody is going to read it.
         headers.append((b"connection", b"close"))
     return headers

@@ -58,8 +58,7 @@ class TokenBody(msgspec.Struct, rename="camel", kw_only=True):
 class TokenRoute:
     """Answers requests for a token with what `vend` says.
 
-    `record` puts on record what does not get that far; requests that the limits refuse are only
-    counted, or a flood of them would push everything else out of the audit log.
+    `record` puts on record what does not get that far.
     """
 
     def __init__(

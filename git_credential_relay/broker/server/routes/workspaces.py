@@ -12,8 +12,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from git_credential_relay.broker.audit.event import AuditEvent
-from git_credential_relay.broker.errors import BadRequestError, WorkspaceNotFoundError
+from git_credential_relay.broker.errors import (
+    BadRequestError,
+    CallerUnknownError,
+    WorkspaceNotFoundError,
+)
 from git_credential_relay.broker.identity.caller import Caller
+from git_credential_relay.broker.identity.guesses import ADMINISTRATOR, Guesses
 from git_credential_relay.broker.server.http_errors import MediaTypeError, MethodNotAllowedError
 from git_credential_relay.broker.server.routes.body import read_body
 from git_credential_relay.broker.server.routes.context import address_of, request_id_of
@@ -50,6 +55,7 @@ class _Asked:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
+        self.address = address_of(scope)
         self.headers = _headers(scope)
 
     @property
@@ -110,21 +116,20 @@ class _AdminRoute:
     def __init__(
         self,
         gate: Gate,
+        guesses: Guesses,
         audit: AuditWriter,
         now: Callable[[], float],
         methods: dict[str, tuple[str, Run]],
     ) -> None:
         self._gate = gate
+        self._guesses = guesses
         self._audit = audit
         self._now = now
         self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises BrokerError."""
-        method = scope["method"]
-        action, run = self._methods.get(method, ("", None))
-        if run is None:
-            raise MethodNotAllowedError(", ".join(self._methods))
+        action, run = self._methods.get(scope["method"], (None, None))
         event = AuditEvent(
             at=self._now(),
             request_id=request_id_of(scope),
@@ -134,6 +139,8 @@ class _AdminRoute:
         )
         record = Record(self._audit, event)
         try:
+            if run is None:
+                raise MethodNotAllowedError(", ".join(self._methods))
             reply = await self._run(run, _Asked(scope, receive), record)
         except BaseException as error:
             # Crashes and clients that hang up too: what was begun must not leave no trace.
@@ -142,7 +149,12 @@ class _AdminRoute:
         await reply.send(send)
 
     async def _run(self, run: Run, asked: _Asked, record: Record) -> Reply:
-        caller = await self._gate.identify(asked.bearer)
+        self._guesses.check(asked.address, ADMINISTRATOR)
+        try:
+            caller = await self._gate.identify(asked.bearer)
+        except CallerUnknownError:
+            self._guesses.failed(asked.address, ADMINISTRATOR)
+            raise
         record.event.caller = f"{caller.kind}:{caller.name}"
         record.event.claims = caller.claims
         reply = await run(asked, record)
@@ -158,6 +170,7 @@ def workspace_routes(
     now: Callable[[], float] = time.time,
 ) -> list[BaseRoute]:
     """The routes of the admin API. `now` gives Unix seconds."""
+    guesses = Guesses()
 
     async def create(asked: _Asked, record: Record) -> Reply:
         request = await asked.body(CreateRequest)
@@ -192,7 +205,7 @@ def workspace_routes(
         return json_reply(200, await workspaces.delete(asked.id, record))
 
     def route(path: str, methods: dict[str, tuple[str, Run]]) -> Route:
-        return Route(path, _AdminRoute(gate, audit, now, methods))
+        return Route(path, _AdminRoute(gate, guesses, audit, now, methods))
 
     return [
         route(PATH, {"GET": ("list", page), "POST": ("create", create)}),

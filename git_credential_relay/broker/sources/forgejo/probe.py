@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from git_credential_relay.broker.errors import ForgeRefusedError
+from git_credential_relay.broker.errors import (
+    ForgeError,
+    ForgeRefusedError,
+    ForgeUnavailableError,
+)
 from git_credential_relay.broker.sources.forgejo.api import ForgejoApi
 from git_credential_relay.broker.sources.forgejo.causes import cause_of
 from git_credential_relay.broker.sources.forgejo.scopes import (
@@ -54,7 +59,13 @@ async def probe(
     scope = Scope((Repository(repository),), {CONTENTS: "read", **possible}, "api")
     lease = Lease(secrets.token_hex(8), "", source.name, int(now) + LIFE_SECONDS)
     deadline = time.monotonic() + PROBE_SECONDS
-    minted = await source.mint(scope, lease, deadline)
+    try:
+        minted = await source.mint(scope, lease, deadline)
+    except ForgeUnavailableError:
+        # The forge may have made it all the same. What this does not end, the reaper does.
+        with contextlib.suppress(ForgeError):
+            await source.revoke(lease)
+        raise
     try:
         answer = await api.get_repository(repository, minted.token, deadline)
     finally:

@@ -132,12 +132,21 @@ class ForgejoSource:
         return await probe(self, self._api, repository, permissions, self._now())
 
     async def reap(self, now: float) -> int:
-        """Delete all tokens of ours whose time is over, whichever broker made them."""
+        """Delete all tokens of ours whose time is over, whichever broker made them.
+
+        One that cannot be deleted does not keep the others alive; its error comes last.
+        """
         deadline = time.monotonic() + REAP_SECONDS
         over = [token for token in await self._api.list_tokens(deadline) if token.is_over(now)]
-        return sum(
-            [await self._api.delete_token(Handle(self._user, token.id), deadline) for token in over]
-        )
+        count, trouble = 0, None
+        for token in over:
+            try:
+                count += await self._api.delete_token(Handle(self._user, token.id), deadline)
+            except ForgeRefusedError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return count
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -62,12 +62,28 @@ class InstallationTokens:
             answer = await self._request_token(repository, body, deadline)
             if answer.status == 404:
                 self._installations.forget(repository.name)
+        if causes.is_about_repositories(answer):
+            return await self._ask_new_owner(scope, answer, deadline)
         return answer
+
+    async def _ask_new_owner(
+        self, scope: Scope, answer: ForgeAnswer, deadline: float
+    ) -> ForgeAnswer:
+        """The answer for a pinned repository that its owner has given to another one."""
+        if len(scope.repositories) > 1 or scope.repositories[0].id is None:
+            return answer
+        found = await self._find_installation(scope.repositories[0].name, deadline)
+        if found is None or not found.is_redirected:
+            return answer
+        return await self._post(found.id, request_body(scope), deadline)
 
     async def _request_token(
         self, repository: Repository, body: object, deadline: float
     ) -> ForgeAnswer:
         number = await self._installations.get_id(repository, deadline)
+        return await self._post(number, body, deadline)
+
+    async def _post(self, number: int, body: object, deadline: float) -> ForgeAnswer:
         return await self._requests.as_app(
             "POST", f"/app/installations/{number}/access_tokens", deadline, body
         )

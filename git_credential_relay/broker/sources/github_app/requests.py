@@ -38,7 +38,8 @@ class GitHubRequests:
         self._jwt = app_jwt
         self._now = hooks.now
         self._sleep = hooks.sleep
-        self._limits = RateLimits(hooks.now, lambda left: hooks.on_rate_limit(name, left))
+        # By the forge's clock, in which it says when a limit ends.
+        self._limits = RateLimits(app_jwt.forge_now, lambda left: hooks.on_rate_limit(name, left))
         self._client = ForgeClient(
             api_url,
             ca_file=ca_file,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from git_credential_relay.broker.errors import BrokerError
+from git_credential_relay.broker.errors import BrokerError, ForgeRefusedError
 from git_credential_relay.broker.sources.gitlab.api import GitLabApi
 from git_credential_relay.broker.sources.gitlab.handle import PREFIX, Handle, ends_at
 from git_credential_relay.broker.sources.gitlab.places import Place
@@ -99,8 +99,14 @@ class Cleanup:
             if (end := ends_at(name)) is not None
         ]
         over = [token_id for token_id, end in ours if end <= now]
+        trouble = None
         for token_id in over:
-            await self._api.delete(Handle(place, token_id).path, deadline)
+            try:
+                await self._api.delete(Handle(place, token_id).path, deadline)
+            except ForgeRefusedError as error:  # of this one; the others must not live on with it
+                trouble = error
+        if trouble is not None:
+            raise trouble
         if not ours and self._places.get(place, now) + KEPT_SECONDS <= now:
             self._places.pop(place, None)
         return len(over)

@@ -50,10 +50,11 @@ from git_credential_relay.errors import RelayError
 from git_credential_relay.secret import Secret
 
 T = TypeVar("T")
-ASK_SECONDS = 10.0
+# GitLab itself gives a request up after 60 seconds. An answer that nobody waits for is a pair lost.
+ASK_SECONDS = 65.0
 # Longer than asking takes. Writing may take longer still: what is written by then is a pair
 # of a revision that nobody else can have made, for only one refresh of a token succeeds.
-LOCK_SECONDS = 30.0
+LOCK_SECONDS = 90.0
 WRITE_SECONDS = 600.0
 USUAL_LIFETIME, MAX_LIFETIME = 7200, 7 * 86_400  # seconds
 
@@ -105,7 +106,12 @@ class Refresh:
         return None if state.pair is None else state.pair.refresh_token
 
     async def _ask(self, token: Secret) -> ForgeAnswer:
-        client = ForgeClient(self._job.forge_url, ca_file=self._job.ca_file, now=self._now)
+        client = ForgeClient(
+            self._job.forge_url,
+            ca_file=self._job.ca_file,
+            attempt_seconds=ASK_SECONDS,
+            now=self._now,
+        )
         form = {
             "grant_type": "refresh_token",
             "refresh_token": token.reveal(),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 import msgspec
 
@@ -98,17 +102,41 @@ class Refresher:
 
 
 async def _run(job: RefreshJob) -> RefreshOutcome:
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        # Out of reach of a signal to the broker's group, such as Ctrl-C.
-        start_new_session=True,
-    )
-    output, _ = await process.communicate(msgspec.json.encode(job))
+    output = await _output_of(_start(job))
     try:
         return msgspec.json.decode(output, type=RefreshOutcome)
     except msgspec.MsgspecError:
         # How it ended nobody knows: the database says whether there is a new pair.
         return RefreshOutcome(outcome=UNAVAILABLE, reason="the refresh broke off")
+
+
+def _start(job: RefreshJob) -> IO[bytes]:
+    """Start the process and hand it the job; where its outcome is to be read.
+
+    Not by asyncio, which kills the processes it has started when the broker's loop ends.
+    """
+    process = subprocess.Popen(
+        _COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # Out of reach of a signal to the broker's group, such as Ctrl-C.
+        start_new_session=True,
+    )
+    assert process.stdin is not None  # noqa: S101 - both were opened as pipes
+    assert process.stdout is not None  # noqa: S101
+    threading.Thread(target=process.wait, daemon=True).start()
+    with contextlib.suppress(OSError), process.stdin as stdin:  # it may have died at once
+        stdin.write(msgspec.json.encode(job))
+    return process.stdout
+
+
+async def _output_of(stdout: IO[bytes]) -> bytes:
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), stdout
+    )
+    try:
+        return await reader.read()
+    finally:
+        transport.close()

@@ -259,6 +259,8 @@ def test_limits_are_told_like_everything_else(broker):
         "RATE_LIMITED",
         "60",
     )
+    assert [event.code for event in broker.events] == ["BODY_TOO_LARGE", "RATE_LIMITED"]
+    assert broker.events[0].request_id == large.headers["x-request-id"]
 
 
 def test_readiness_says_what_is_not_ready(broker):

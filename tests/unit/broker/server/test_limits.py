@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from git_credential_relay.broker.audit.event import AuditEvent
 from git_credential_relay.broker.config.model import LimitsModel
 from git_credential_relay.broker.errors import BrokerError, TooManyRequestsError
 from git_credential_relay.broker.server.http_errors import (
     BodyTooLargeError,
+    FramingError,
     OverloadedError,
     TimedOutError,
 )
@@ -30,8 +32,9 @@ class Ticks:
         return self.now
 
 
-def limits(inner, networks=(), now=None, **settings):
-    return Limits(inner, LimitsModel(**settings), networks, now=now or Ticks())
+def limits(inner, networks=(), now=None, body_seconds=10.0, **settings):
+    model = LimitsModel(**settings)
+    return Limits(inner, model, networks, now=now or Ticks(), body_seconds=body_seconds)
 
 
 async def answer(scope, receive, send):
@@ -149,3 +152,105 @@ def test_a_time_out_of_somebody_elses_stays_what_it_is():
 
     with pytest.raises(TimeoutError, match="the database's"):
         asyncio.run(call(limits(broken), "GET", "/"))
+
+
+def test_bodies_that_never_end_take_nobodys_place():
+    """Who still sends is not counted as under way, and is cut off before long."""
+    silence = asyncio.Event()
+    app = limits(answer, concurrent_requests=2, body_seconds=0.05)
+
+    async def silent():
+        await silence.wait()
+
+    async def post():
+        scope: dict[str, object] = {
+            "type": "http", "method": "POST", "path": "/", "headers": [], "client": None,
+            "scheme": "http",
+        }  # fmt: skip
+        with pytest.raises(TimedOutError):
+            await app(scope, silent, silent)
+
+    async def run():
+        slow = [asyncio.ensure_future(post()) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        assert app.in_flight == 0
+        assert (await call(app, "GET", "/")).status == 200
+        await asyncio.gather(*slow)
+        assert app.in_flight == 0
+
+    asyncio.run(run())
+
+
+def test_a_body_that_comes_when_all_places_are_taken_waits_for_another_time():
+    """Sending slowly is no way around the limit."""
+    gate = asyncio.Event()
+    served = []
+
+    async def slow(scope, receive, send):
+        if scope["method"] == "POST":
+            await read_body(receive)
+        served.append(scope["method"])
+        await gate.wait()
+        await json_reply(200, {}).send(send)
+
+    app = limits(slow, concurrent_requests=2)
+
+    async def run():
+        first = asyncio.ensure_future(call(app, "GET", "/"))
+        second = asyncio.ensure_future(call(app, "POST", "/", body=b"x"))
+        await asyncio.sleep(0)
+        late = asyncio.Event()
+
+        async def receive():
+            await late.wait()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        app.in_flight -= 1  # as if there had been room when its headers came
+        scope: dict[str, object] = {
+            "type": "http", "method": "POST", "path": "/", "headers": [], "client": None,
+            "scheme": "http",
+        }  # fmt: skip
+        third = asyncio.ensure_future(app(scope, receive, receive))
+        await asyncio.sleep(0)
+        app.in_flight += 1
+        late.set()
+        with pytest.raises(OverloadedError):
+            await third
+        gate.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(run())
+    assert served == ["GET", "POST"]
+
+
+def test_two_ends_of_a_body_are_none():
+    """A proxy that goes by the other length would take what follows for another's request."""
+    error = refusal(
+        limits(answer), "POST", "/", headers=[("content-length", "4"), ("transfer-encoding", "x")]
+    )
+
+    assert isinstance(error, FramingError)
+
+
+def test_refusals_are_on_record_and_a_flood_is_one_line_a_minute():
+    """Each refusal has its event; those of a flood from one address must not fill the log."""
+    events: list[AuditEvent] = []
+    app = Limits(
+        answer,
+        LimitsModel(body_bytes=10, address_requests_per_minute=2),
+        (),
+        record=events.append,
+        now=Ticks(),
+    )
+    for _ in range(2):
+        refusal(app, "POST", "/", headers=[("content-length", "11")])
+    for _ in range(5):
+        refusal(app, "GET", "/")
+
+    told = [(event.kind, event.verdict, event.code, event.status) for event in events]
+    assert told == [
+        ("limit", "failed", "BODY_TOO_LARGE", 413),
+        ("limit", "failed", "BODY_TOO_LARGE", 413),
+        ("limit", "denied", "RATE_LIMITED", 429),
+    ]
+    assert {event.address for event in events} == {"192.0.2.7"}

@@ -96,6 +96,17 @@ def test_reaping_without_a_total_goes_on_to_the_last_page(forge):
         assert world.forgejo.names(BOT) == []
 
 
+def test_a_token_that_cannot_be_deleted_keeps_no_other_alive(world):
+    """The others end all the same, and that one is told of."""
+    first, _ = (world.forgejo.add_token(BOT, f"broker/l{n}/1") for n in range(2))
+    path = f".*/tokens/{first.id}"
+    world.faults.inject("DELETE", path, status=403, body={"message": "no", "url": ""})
+
+    with pytest.raises(ForgeRefusedError):
+        run(world, lambda source: source.reap(NOW))
+    assert world.forgejo.names(BOT) == [first.name]
+
+
 def test_two_brokers_reap_at_once(world):
     """What the other one has deleted meanwhile is no error, and counts once."""
     for number in range(4):
@@ -196,6 +207,19 @@ def test_verifying_says_id_and_what_works(world):
     assert verified.repository == Repository(REPOSITORY, world.ids[REPOSITORY])
     assert verified.permissions == {"contents": "write", "issues": "write"}
     assert verified.missing == {}
+    assert world.forgejo.names(BOT) == []
+
+
+def test_verifying_leaves_no_token_behind(world):
+    """Not even one that was made although its answer never came."""
+    world.faults.inject("POST", TOKENS, drops="after")
+
+    async def within(source):
+        with pytest.raises(ForgeUnavailableError):
+            await source.verify(REPOSITORY, {"contents": "write"})
+
+    run(world, within)
+    assert world.forgejo.mints == 1
     assert world.forgejo.names(BOT) == []
 
 

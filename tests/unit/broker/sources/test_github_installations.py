@@ -163,6 +163,34 @@ def test_a_repository_that_moved_away_does_not_take_its_owner_along():
         assert minted.repositories == ("acme/lib",)
 
 
+def test_a_pinned_repository_is_followed_to_its_new_owner():
+    """It is the same by its id, whether or not the old owner's installation is remembered."""
+    with GitHubAppWorld() as world:
+        world.github.install("other", {"contents": "write"})
+        pinned = scope_of(Repository("acme/app", world.id_of("acme/app")))
+        world.github.rename("acme/app", "other/moved")
+
+        async def act(source):
+            cold = await minting(pinned)(source)
+            await minting(scope_of("acme/lib"))(source)
+            return {cold.repositories, (await minting(pinned)(source)).repositories}
+
+        assert world.run(act) == {("other/moved",)}
+
+
+def test_a_repository_with_a_pinned_ones_name_is_another():
+    """Whoever takes over the name gets no token for what was called so before."""
+    with GitHubAppWorld() as world:
+        pinned = scope_of(Repository("acme/app", world.id_of("acme/app")))
+        world.github.rename("acme/app", "other/app-of-acme")
+        world.github.add_repository("acme/app", has_git=False)
+        with pytest.raises(ForgeRefusedError) as caught:
+            world.run(minting(pinned))
+
+        assert caught.value.code == "FORGE_REPOSITORY_NOT_FOUND"
+        assert world.github.mints == 0
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_only_a_look_up_follows_a_redirect(method):
     """A mint or a revocation never goes elsewhere."""

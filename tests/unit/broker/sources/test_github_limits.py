@@ -1,6 +1,7 @@
 """GitHub's rate limits: read, waited out where there is time, and told where there is none."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -64,6 +65,20 @@ def test_a_limit_is_told_where_there_is_no_time(status, body, headers, seconds):
         assert error.retry_after == seconds
         assert clock.slept == []
         assert world.faults.count("POST") == 1
+
+
+def test_a_limit_ends_by_the_forges_clock():
+    """A broker whose clock is an hour fast does not think that the limit is over already."""
+    with GitHubAppWorld() as world:
+        reset = str(int(time.time()) + 300)
+        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
+        world.faults.inject("POST", MINTS, status=403, body={}, headers=headers)
+        with pytest.raises(ForgeUnavailableError) as caught:
+            world.run(
+                minting(scope_of("acme/app")), hooks=SourceHooks(now=lambda: time.time() + 3600)
+            )
+
+        assert caught.value.retry_after == pytest.approx(301, abs=5)
 
 
 def test_a_forge_that_is_limited_is_left_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -10,10 +11,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from git_credential_relay.broker.errors import ForgeRefusedError, ForgeUnavailableError
+from git_credential_relay.broker.sources.gitlab.held import HeldTokenSource
+from git_credential_relay.broker.sources.http import ATTEMPT_SECONDS
 from git_credential_relay.broker.sources.interface import Lease, Minted, TokenSource
 from git_credential_relay.broker.store.oauth_pairs import PairState, lock_pair, read_state
 from git_credential_relay.errors import ConfigError
@@ -290,6 +294,26 @@ def test_kill_during_a_refresh_loses_no_pair(world):
     os.killpg(broker.pid, signal.SIGKILL)  # with all that is in its group
     broker.wait(timeout=10)
     assert state_of(world).pair is None
+    world.faults.release()
+    wait_for(lambda: state_of(world).pair is not None)
+    assert works(world, mint(world))
+    assert world.gitlab.counts["refresh"] == 1
+
+
+def test_a_broker_that_stops_does_not_end_the_refresh(world):
+    """The forge's answer is waited for and written down, however long it and however short we."""
+    world.faults.inject("POST", OAUTH, delay_seconds=20)
+
+    async def stopped() -> None:
+        source: Any = source_of(world)
+        minting = asyncio.ensure_future(ask(source))
+        await asyncio.to_thread(wait_for, lambda: world.faults.count("POST", OAUTH) == 1)
+        minting.cancel()
+        await HeldTokenSource.aclose(source)  # and the loop ends in the middle of the refresh
+
+    asyncio.run(stopped())
+    gc.collect()  # as at the end of a process
+    time.sleep(ATTEMPT_SECONDS + 0.3)  # longer than any other request is waited for
     world.faults.release()
     wait_for(lambda: state_of(world).pair is not None)
     assert works(world, mint(world))

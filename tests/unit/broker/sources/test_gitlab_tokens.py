@@ -259,6 +259,22 @@ def test_the_reaper_deletes_what_is_over_and_ours(world, clock):
     assert [name.split("/")[1] for name in world.gitlab.names_of_living_tokens()] == ["new"]
 
 
+def test_a_token_that_cannot_be_deleted_keeps_no_other_alive(world, clock):
+    """The reaper ends the others all the same, and tells of that one."""
+    clock.seconds -= 3600
+
+    async def reap(source):
+        for lease in ("first", "second"):
+            await source.mint(scope_of(), world.lease(lease, seconds=60), deadline())
+        world.faults.inject("DELETE", f"{TOKENS}/[0-9]+", status=400, body={"message": "no"})
+        clock.seconds += 61
+        with pytest.raises(ForgeRefusedError):
+            await source.reap(clock())
+
+    asyncio.run(use(world.source(), reap))
+    assert [name.split("/")[1] for name in world.gitlab.names_of_living_tokens()] == ["first"]
+
+
 def test_the_reaper_goes_through_all_pages(world, clock):
     """More tokens than a page holds are all found."""
     world.gitlab.max_per_page = 2

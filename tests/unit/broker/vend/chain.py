@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from git_credential_relay.broker.audit.event import AuditEvent
+from git_credential_relay.broker.buckets import Buckets
 from git_credential_relay.broker.cache.memory import MemoryCache
 from git_credential_relay.broker.policy import Allowed, compile_grant, compile_policy
 from git_credential_relay.broker.vend.cached import CachedVending
@@ -39,13 +40,16 @@ class Chain:
     """A cached, minting chain with everything in reach."""
 
     clock: Clock = field(default_factory=Clock)
+    mints_per_minute: int = 60
 
     def __post_init__(self):
         self.source = FakeSource(self.clock)
         self.leases = FakeLeases()
         self.cache = MemoryCache(now=self.clock)
         self.minter = Minter(self.leases, now=self.clock, seconds=1.0)
-        self.cached = CachedVending(self.cache, self.minter, now=self.clock)
+        self.cached = CachedVending(
+            self.cache, self.minter, Buckets(self.mints_per_minute, now=self.clock), now=self.clock
+        )
 
     def order(self, repository="acme/app", *, workspace=None, min_lifetime=600, **more):
         """An order of w1 for this repository."""

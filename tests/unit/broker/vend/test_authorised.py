@@ -18,6 +18,7 @@ from git_credential_relay.broker.errors import (
     TooManyRequestsError,
     WorkspaceChangedError,
 )
+from git_credential_relay.broker.identity.guesses import Guesses
 from git_credential_relay.broker.identity.identify import Identifier
 from git_credential_relay.broker.policy import Denied, NotServed
 from git_credential_relay.broker.vend.authorised import AuthorisedVending
@@ -45,7 +46,7 @@ class NoIssuer:
 class World:
     """An authorised chain over the workspaces in `workspaces`, which a test may edit."""
 
-    def __init__(self, *, per_minute=600):
+    def __init__(self, *, per_minute=600, on_order=lambda order: None):
         self.chain = Chain()
         self.workspaces = {"w1": w1("acme/*")}
         self.has_source = True
@@ -56,10 +57,11 @@ class World:
             self,
             Identifier(NoIssuer(), None, clock),
             Buckets(per_minute, now=clock),
-            Buckets(20, now=clock),
+            Guesses(20, now=clock),
             lambda allowed: self.chain.source if self.has_source else None,
             self._inner,
             min_lifetime=600,
+            on_order=on_order,
             on_too_late=self._end,
         )
 
@@ -177,8 +179,13 @@ def test_a_narrowed_grant_takes_effect_on_the_next_request():
     [
         (lambda workspaces: workspaces.pop("w1"), ["w1"], CallerUnknownError),
         (lambda workspaces: workspaces.update(w1=w1("other/app")), [], WorkspaceChangedError),
+        (
+            lambda workspaces: workspaces.update(w1=w1("acme/*", revision=7)),
+            [],
+            WorkspaceChangedError,
+        ),
     ],
-    ids=["deleted", "edited"],
+    ids=["deleted", "edited", "made anew"],
 )
 def test_an_edit_while_the_forge_mints_is_not_too_late(edit, ended, error):
     """A workspace that changes in the middle of its mint gets no token of the old policy."""
@@ -222,7 +229,8 @@ def test_a_workspace_that_asks_too_often_waits_and_others_do_not():
 
 
 def test_guesses_are_limited_by_address_and_do_not_lock_the_workspace_out():
-    """Wrong secrets from one address end in waiting, while the owner elsewhere is served."""
+    """Wrong secrets from one address end in waiting; the owner elsewhere, and whoever else is
+    behind that address, are served."""
 
     async def scenario():
         world = World()
@@ -233,6 +241,23 @@ def test_guesses_are_limited_by_address_and_do_not_lock_the_workspace_out():
             except BrokerError as error:
                 ends.append(type(error))
         served, _ = await world.ask(address="192.0.2.2")
-        return ends[0], ends[-1], type(served)
+        world.workspaces["w2"] = replace(w1("acme/*"), id="w2")
+        neighbour, _ = await world.ask(unverified_workspace_id="w2")
+        return ends[0], ends[-1], type(served), type(neighbour)
 
-    assert asyncio.run(scenario()) == (CallerUnknownError, TooManyRequestsError, Vended)
+    assert asyncio.run(scenario()) == (CallerUnknownError, TooManyRequestsError, Vended, Vended)
+
+
+def test_only_what_was_vended_is_renewed_later():
+    """A name that the forge does not know is not remembered: there is no end of them."""
+
+    async def scenario():
+        asked = []
+        world = World(on_order=lambda order: asked.append(order.scope.repositories[0].name))
+        await world.ask()
+        world.chain.source.fails = ForgeRefusedError("there is no such repository")
+        with pytest.raises(ForgeRefusedError):
+            await world.ask(path="acme/none")
+        return asked
+
+    assert asyncio.run(scenario()) == ["acme/app"]

@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from git_credential_relay.broker.errors import ForgeRefusedError, ForgeUnavailableError
+from git_credential_relay.broker.errors import (
+    ForgeRefusedError,
+    ForgeUnavailableError,
+    StoreError,
+    TooManyRequestsError,
+)
 from git_credential_relay.secret import Secret, token_sha256
 from tests.unit.broker.vend.chain import Chain, workspace_with
 
@@ -92,7 +97,9 @@ def test_a_refused_token_is_minted_anew_exactly_once(askers):
         again = chain.order(no_cache=True, rejected_sha256=sha256("tok-1"))
         at_once = {(await answer)[0] for answer in [chain.ask(again) for _ in range(askers)]}
         together = await asyncio.gather(*(chain.ask(again) for _ in range(askers)))
-        return at_once | {token for token, _ in together}, chain.source.mints
+        chain.clock.time += 60
+        late, _ = await chain.ask(again)
+        return at_once | {token for token, _ in together} | {late}, chain.source.mints
 
     assert asyncio.run(scenario()) == ({"tok-2"}, 2)
 
@@ -141,18 +148,22 @@ def test_a_source_that_can_only_give_the_refused_token_says_so():
     assert caught.value.code == "FORGE_TOKEN_REJECTED"
 
 
-def test_a_living_token_is_better_than_none_while_the_forge_is_down():
-    """When the forge cannot mint, a token with some life is given, but never a refused one."""
+@pytest.mark.parametrize("error", [ForgeUnavailableError("down"), StoreError("away")])
+def test_a_living_token_is_better_than_none_while_none_can_be_minted(error):
+    """Forge or database away: a token with some life is given, but never a refused one."""
 
     async def scenario():
         chain = Chain()
         await chain.ask()
         chain.clock.time += 3200
-        chain.source.fails = ForgeUnavailableError("down")
+        if isinstance(error, StoreError):
+            chain.leases.fails = error
+        else:
+            chain.source.fails = error
         stale = await chain.ask()
         try:
             await chain.ask(chain.order(no_cache=True, rejected_sha256=sha256("tok-1")))
-        except ForgeUnavailableError:
+        except type(error):
             return stale
         return None
 
@@ -182,12 +193,49 @@ def test_workspaces_policies_and_repositories_never_share_a_token():
             chain.order(workspace=base),
             chain.order("acme/lib", workspace=base),
             chain.order(workspace=replace(base, id="w2")),
+            chain.order(workspace=replace(base, revision=7)),
             chain.order(workspace=workspace_with("acme/*", permissions={"contents": "read"})),
             chain.order(workspace=workspace_with("acme/*", "other/app")),
         ]
         return [await chain.ask(order) for order in orders]
 
-    assert [cache for _, cache in asyncio.run(scenario())] == ["miss"] * 5
+    assert [cache for _, cache in asyncio.run(scenario())] == ["miss"] * 6
+
+
+def test_another_spelling_of_a_repository_is_no_other_mint():
+    """Where the forge folds case there would be thousands of them to ask for."""
+
+    async def scenario():
+        chain = Chain()
+        return [await chain.ask(chain.order(name)) for name in ("acme/app", "Acme/APP")]
+
+    assert asyncio.run(scenario()) == [("tok-1", "miss"), ("tok-1", "hit")]
+
+
+def test_a_workspace_cannot_have_the_forge_mint_without_end():
+    """However it asks: beyond its share it gets what is alive, else waits; others are served."""
+
+    async def scenario():
+        chain = Chain(mints_per_minute=3)
+        workspace = workspace_with("acme/*")
+        for name in ("a", "b", "c"):
+            await chain.ask(chain.order(f"acme/{name}", workspace=workspace))
+        with pytest.raises(TooManyRequestsError) as caught:
+            await chain.ask(chain.order("acme/d", workspace=workspace))
+        chain.clock.time += 6
+        order = chain.order("acme/a", workspace=workspace)
+        alive = await chain.ask(replace(order, no_cache=True))
+        with pytest.raises(TooManyRequestsError):
+            await chain.ask(replace(order, no_cache=True, rejected_sha256=sha256("tok-1")))
+        other = await chain.ask(chain.order("acme/a", workspace=replace(workspace, id="w2")))
+        return caught.value.retry_after, alive, other, chain.source.mints
+
+    assert asyncio.run(scenario()) == (
+        pytest.approx(20),
+        ("tok-1", "stale"),
+        ("tok-4", "miss"),
+        4,
+    )
 
 
 def test_tokens_without_an_end_are_looked_up_again_within_a_minute():

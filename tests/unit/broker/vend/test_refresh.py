@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from git_credential_relay.broker.errors import AuditError, ForgeUnavailableError
 from git_credential_relay.broker.vend.refresh import RefreshAhead
+from tests.fakes.token_source import FakeSource
 from tests.unit.broker.vend.chain import Chain, workspace_with
 
 
@@ -127,3 +129,68 @@ def test_trouble_ends_nothing_but_the_one_renewal(trouble):
 
     assert failed == 0
     assert token in ("tok-1", "tok-2")
+
+
+def test_a_source_that_was_replaced_is_asked_for_nothing():
+    """After an edit of the configuration the former source is closed; the next asker brings on."""
+
+    async def scenario(world):
+        world.refresh = RefreshAhead(
+            world,
+            world.chain.cached,
+            world,
+            now=world.chain.clock,
+            is_current=lambda source: source is world.chain.source,
+        )
+        former = world.chain.source
+        await world.ask()
+        world.chain.source = FakeSource(world.chain.clock)
+        world.chain.clock.time += 2800
+        of_former = await world.refresh.run_once()
+        world.order = world.chain.order(workspace=world.workspace)
+        await world.ask()
+        world.chain.clock.time += 100
+        return of_former, await world.refresh.run_once(), former.mints, world.chain.source.mints
+
+    assert run(scenario) == (0, 1, 1, 1)
+
+
+def test_the_next_asker_brings_the_new_source_though_the_key_is_the_same():
+    """A key that was asked for by way of the former source is renewed by the newest one."""
+
+    async def scenario(world):
+        former = world.chain.source
+        await world.ask()
+        world.chain.source = FakeSource(world.chain.clock)
+        world.order = world.chain.order(workspace=world.workspace)
+        await world.ask()
+        world.chain.clock.time += 2800
+        return await world.refresh.run_once(), former.mints, world.chain.source.mints
+
+    assert run(scenario) == (1, 1, 1)
+
+
+def test_what_nobody_foresaw_ends_one_renewal_and_not_all_of_them():
+    """An error of a library's own leaves the others, and the next rounds, as they are."""
+
+    async def scenario(world):
+        await world.ask()
+        world.chain.clock.time += 2800
+        world.chain.source.fails = RuntimeError("the client has been closed")
+        failed = await world.refresh.run_once()
+        world.chain.source.fails = None
+        return failed, await world.refresh.run_once()
+
+    assert run(scenario) == (0, 1)
+
+
+def test_a_workspace_made_anew_inherits_no_renewal():
+    """Deleted and made again under its id, it is another one, though it may do the same."""
+
+    async def scenario(world):
+        await world.ask()
+        world.workspace = replace(world.workspace, revision=7)
+        world.chain.clock.time += 2800
+        return await world.refresh.run_once()
+
+    assert run(scenario) == 0

@@ -1,0 +1,63 @@
+"""An edited configuration takes over without anybody noticing who is being served just then."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.fakes.broker import BrokerProcess
+from tests.fakes.github_app import MINTS, GitHubAppWorld
+
+SECRET = "the secret of the workspace w1"
+WORKSPACE = """
+[[workspace]]
+id = "w1"
+secret_file = "w1.secret"
+[[workspace.grant]]
+host = "{host}"
+repositories = ["acme/*"]
+"""
+
+
+@pytest.fixture
+def world():
+    with GitHubAppWorld() as found:
+        yield found
+
+
+@pytest.fixture
+def directory(world, tmp_path):
+    world.config()
+    forge = (world.directory / "broker.toml").read_text()
+    (tmp_path / "app.pem").write_text(world.pem)
+    (tmp_path / "w1.secret").write_text(SECRET)
+    (tmp_path / "broker.toml").write_text(forge + WORKSPACE.format(host=world.forge.host))
+    return tmp_path
+
+
+@pytest.mark.parametrize("is_signal", [True, False], ids=["SIGHUP", "the next request"])
+def test_a_mint_under_way_survives_an_edit_of_its_forge(world, directory, is_signal):
+    """The former source goes on until nobody uses it: the one who waits gets a token."""
+    world.faults.inject("POST", MINTS, delay_seconds=1.0)
+    path = directory / "broker.toml"
+    with BrokerProcess(directory) as broker:
+        ask = {"host": world.forge.host, "path": "acme/app"}
+        answers = []
+        asker = threading.Thread(target=lambda: answers.append(broker.ask("w1", SECRET, **ask)))
+        asker.start()
+        give_up_at = time.monotonic() + 10
+        while not world.faults.count("POST", MINTS):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+        path.write_text(path.read_text().replace('"hub"', '"hub"\nclient_id = "Iv1.other"'))
+        if is_signal:
+            broker.process.send_signal(signal.SIGHUP)
+        else:
+            broker.ask("w1", SECRET, host=world.forge.host, path="other/denied")
+        asker.join()
+        logs = broker.logs
+
+    assert [answer.status for answer in answers] == [200], (answers[0].body, logs)
