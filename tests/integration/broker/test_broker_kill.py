@@ -53,7 +53,7 @@ def audited(directory):
     return {event["token_sha256"] for event in events if event.get("token_sha256")}
 
 
-@pytest.mark.parametrize("moment", [0.05, 0.35])
+@pytest.mark.parametrize("moment", [0.05, 1.5])
 def test_a_kill_in_the_middle_of_vends_leaves_no_token_off_the_record(world, directory, moment):
     """Whoever got a token before the kill, in mint or in audit, is in the log; a restart serves."""
     world.faults.inject("POST", MINTS, delay_seconds=0.3)
@@ -73,7 +73,7 @@ def test_a_kill_in_the_middle_of_vends_leaves_no_token_off_the_record(world, dir
     assert vended <= audited(directory)
     assert after.status == 200
     assert token_sha256(Secret(after.json["token"])) in audited(directory)
-    if moment > 0.3:
+    if moment > 1:
         assert vended
 
 

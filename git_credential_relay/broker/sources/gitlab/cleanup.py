@@ -81,9 +81,13 @@ class Cleanup:
         """Delete tokens of ours whose time is over; how many there were.
 
         One project that makes trouble does not keep the others waiting; its error comes last.
+        What there was no time for comes first the next time.
         """
         count, trouble = 0, None
         for place in self.places:
+            if time.monotonic() >= deadline:
+                break
+            self._places[place] = self._places.pop(place, now)
             try:
                 count += await self._reap(place, now, deadline)
             except BrokerError as error:

@@ -9,8 +9,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from git_credential_relay.broker.errors import ForgeRefusedError, GrantMissingError
+from git_credential_relay.broker.errors import (
+    ForgeRefusedError,
+    ForgeUnavailableError,
+    GrantMissingError,
+)
+from git_credential_relay.broker.sources.gitlab.api import GitLabApi, client_of
+from git_credential_relay.broker.sources.gitlab.cleanup import Cleanup
+from git_credential_relay.broker.sources.gitlab.places import PROJECTS, Place
+from git_credential_relay.broker.sources.hooks import SourceHooks
 from git_credential_relay.broker.sources.interface import Lease, Minted, Scope
+from git_credential_relay.broker.sources.secret_file import secret_reader
 from git_credential_relay.demo.forge import ApiAnswer
 from tests.fakes.gitlab import (
     OTHER_REPOSITORY,
@@ -273,6 +282,33 @@ def test_a_token_that_cannot_be_deleted_keeps_no_other_alive(world, clock):
 
     asyncio.run(use(world.source(), reap))
     assert [name.split("/")[1] for name in world.gitlab.names_of_living_tokens()] == ["first"]
+
+
+def test_a_project_that_hangs_is_not_always_the_first(world, clock):
+    """What one run of the reaper had no time for, the next one begins with."""
+    clock.seconds -= 3600
+    config = world.config()
+    lease = world.lease("old", seconds=60, location=OTHER_REPOSITORY)
+    mint(world, scope_of(OTHER_REPOSITORY), lease)
+    path = f"/api/v4/projects/{world.project}/access_tokens"
+    world.faults.inject("GET", path, delay_seconds=20, times=None)
+
+    async def reap() -> int:
+        client = client_of(config.forges[0], config, SourceHooks())
+        api = GitLabApi(client, secret_reader(config, "gitlab.token"))
+        cleanup = Cleanup(api, "lab", None, clock)
+        for project in (world.project, world.other_project):
+            cleanup.add(Place(PROJECTS, project))
+        with pytest.raises(ForgeUnavailableError):
+            await cleanup.reap(clock() + 61, deadline(0.4))
+        try:
+            with pytest.raises(ForgeUnavailableError):
+                await cleanup.reap(clock() + 61, deadline(0.4))
+        finally:
+            await client.aclose()
+
+    asyncio.run(reap())
+    assert world.gitlab.names_of_living_tokens() == []
 
 
 def test_the_reaper_goes_through_all_pages(world, clock):
