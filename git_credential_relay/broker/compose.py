@@ -38,6 +38,7 @@ from git_credential_relay.broker.workspaces.directory import WorkspaceDirectory
 from git_credential_relay.broker.workspaces.operations import Workspaces
 
 OK = "ok"
+_EDIT_REFUSED = "the newest edit does not count, the last good one is in force: see the log"
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Broker:
         cipher = load_cipher(config)
         cache_url = cache_url or model.cache_url
         self.cache = open_cache(cache_url and config.read_url(cache_url), cipher)
-        self.metrics.watch_cache(self.cache.size)
+        self.metrics.watch_cache(self.cache.size, lambda: self.cache.last_trouble)
         self.verifier = TokenVerifier(compile_issuers(model.issuer, config.resolve))
         session_secret = (
             None
@@ -162,9 +163,15 @@ class Broker:
     async def readiness(self) -> dict[str, str]:
         """Each part by name: `ok`, or what keeps it from working.
 
-        The cache is never in the way of readiness: without it every broker mints for itself.
+        Not all of them keep the broker from vending; see the probe.
         """
-        parts = {"configuration": self.directory.trouble or OK, "audit": self.audit.trouble or OK}
+        await self.cache.ping()
+        parts = {
+            # Everybody may read this, and a mistake is told with the names it is about.
+            "configuration": _EDIT_REFUSED if self.directory.trouble else OK,
+            "audit": self.audit.trouble or OK,
+            "cache": self.cache.last_trouble or OK,
+        }
         try:
             await self.store.ping()
             parts["database"] = OK

@@ -54,6 +54,9 @@ class Metrics:
         self._cache_entries = Gauge(
             "relay_broker_cache_entries", "Tokens in this process's cache", registry=registry
         )
+        self._cache_up = Gauge(
+            "relay_broker_cache_up", "1 while the cache can be used, 0 while not", registry=registry
+        )
         self._requests = Counter(
             "relay_broker_requests", "HTTP answers", ("route", "status"), registry=registry
         )
@@ -91,9 +94,12 @@ class Metrics:
             child = self._request_children[key] = self._requests.labels(route, str(status))
         child.inc()
 
-    def watch_cache(self, size: Callable[[], int | None]) -> None:
-        """Ask for the number of cached tokens whenever the metrics are read."""
+    def watch_cache(
+        self, size: Callable[[], int | None], trouble: Callable[[], str | None]
+    ) -> None:
+        """Ask how the cache is whenever the metrics are read: its tokens, and what is wrong."""
         self._cache_entries.set_function(lambda: float(size() or 0))
+        self._cache_up.set_function(lambda: float(trouble() is None))
 
     def watch_requests(self, in_flight: Callable[[], int]) -> None:
         """Ask for the number of requests under way whenever the metrics are read."""

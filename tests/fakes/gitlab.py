@@ -88,16 +88,18 @@ class GitLabWorld:
         self.write("oauth.secret", CLIENT_SECRET)
         return access, refresh
 
-    def config(self, settings: str = 'token_file = "gitlab.token"') -> BrokerConfig:
-        """A configuration with one forge."""
-        text = f'[[forge]]\nkind = "gitlab"\nname = "lab"\nurl = "{self.forge.url}"\n{settings}\n'
+    def config(self, settings: str = 'token_file = "gitlab.token"', top: str = "") -> BrokerConfig:
+        """A configuration with one forge; `top` is what stands before it."""
+        forge = f'[[forge]]\nkind = "gitlab"\nname = "lab"\nurl = "{self.forge.url}"\n{settings}\n'
+        text = f"{top}\n{forge}"
         return parse_config(self.directory / "broker.toml", text)
 
-    def oauth_config(self) -> BrokerConfig:
+    def oauth_config(self, top: str = "") -> BrokerConfig:
         """A configuration with an OAuth application."""
         return self.config(
             f'[forge.oauth]\nclient_id = "{CLIENT_ID}"\nclient_secret_file = "oauth.secret"\n'
-            'refresh_token_file = "oauth.refresh"\n'
+            'refresh_token_file = "oauth.refresh"\n',
+            top,
         )
 
     def store(self) -> Store:

@@ -25,6 +25,8 @@ MINT_SECONDS = 6.5
 # How long a forge's copies may take to learn of a new token, and how often they are asked.
 FIRST_LOOK_SECONDS = 0.2
 UNRESTRICTED = "unrestricted"
+# There was a token, and its deletion may have failed.
+SCOPE_MISMATCH = "FORGE_SCOPE_MISMATCH"
 
 
 class Leases(Protocol):
@@ -87,8 +89,8 @@ class Minter:
         started = time.perf_counter()
         try:
             minted = await source.mint(order.scope, lease, deadline)
-        except ForgeRefusedError:
-            if source.needs_lease_first:
+        except ForgeRefusedError as error:
+            if source.needs_lease_first and error.code != SCOPE_MISMATCH:
                 # A clear no: there is no token to look for. After anything else the reaper does.
                 await self._leases.end_lease(lease.id)
             raise
@@ -142,7 +144,7 @@ def _check(minted: Minted, scope: Scope) -> None:
     if not is_known or not is_within(minted.permissions, scope.permissions):
         raise ForgeRefusedError(
             "the forge gave a token for more than was asked; it has been revoked",
-            code="FORGE_SCOPE_MISMATCH",
+            code=SCOPE_MISMATCH,
             hint="check the integration's settings at the forge",
             reason=f"repositories {sorted(given)[:20]}, permissions {dict(minted.permissions)}",
         )

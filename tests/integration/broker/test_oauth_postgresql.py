@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from git_credential_relay.broker.config.load import parse_config
 from git_credential_relay.broker.sources.interface import Lease, Minted, TokenSource
 from git_credential_relay.broker.store.cipher import load_cipher, new_key
 from git_credential_relay.broker.store.store import Store
@@ -38,8 +37,7 @@ def test_replicas_refresh_a_pair_once(world):
 
     async def replicas(url: str) -> list[Minted]:
         world.write("broker.key", new_key())
-        text = f'encryption_key_file = "broker.key"\n{world.oauth_config().text}'
-        config = parse_config(world.directory / "broker.toml", text)
+        config = world.oauth_config('encryption_key_file = "broker.key"')
         stores = [Store.open(url, load_cipher(config)) for _ in range(3)]
         sources = [world.source(config, store) for store in stores]
         try:

@@ -247,17 +247,30 @@ def test_tls_and_its_renewal(directory):
 
 
 def test_a_broken_edit_is_said_and_does_not_count(directory):
-    """After SIGHUP on a broken file the log and /readyz say so, and the old one is in force."""
+    """After SIGHUP on a broken file the log and /readyz say so; the old one is in force, and no
+    replica is taken out of service."""
     with BrokerProcess(directory) as broker:
-        (directory / "broker.toml").write_text("listen = 5\n")
+        (directory / "broker.toml").write_text('[[workspace]]\nid = "secret project"\n')
         broker.process.send_signal(signal.SIGHUP)
         broker.wait_for_line("stays as it was")
         ready = broker.request("GET", "/readyz")
         given = broker.ask("w1", SECRET, **PLACE)
 
-    assert ready.status == 503
-    assert "broker.toml:1" in ready.json["checks"]["configuration"]
+    assert (ready.status, ready.json["ready"]) == (200, True)
+    assert "the last good one is in force" in ready.json["checks"]["configuration"]
+    assert b"secret" not in ready.body
     assert given.status == 200
+
+
+def test_a_cache_that_is_away_is_told(directory):
+    """The probe and the metrics say so, and the broker stays in service."""
+    with BrokerProcess(directory, "--cache-url", "redis://127.0.0.1:1") as broker:
+        ready = broker.request("GET", "/readyz")
+        metrics = broker.request("GET", "/metrics").body
+
+    assert (ready.status, ready.json["ready"]) == (200, True)
+    assert ready.json["checks"]["cache"] == "no connection"
+    assert b"relay_broker_cache_up 0.0" in metrics
 
 
 @pytest.mark.parametrize("command", [["serve"], ["check"], ["audit", "tail"], ["key", "rotate"]])

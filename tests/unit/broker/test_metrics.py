@@ -22,8 +22,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def test_every_count_is_rendered():
     """Vends, mints, retries, rate limits, requests and the cache's size each have their line."""
     metrics = Metrics()
-    size = 3
-    metrics.watch_cache(lambda: size)
+    size, trouble = 3, None
+    metrics.watch_cache(lambda: size, lambda: trouble)
     metrics.watch_requests(lambda: 7)
     for _ in range(2):
         metrics.vended("vended", "github:github.com", "hit")
@@ -44,14 +44,16 @@ def test_every_count_is_rendered():
     assert value(metrics, "requests_total", route="/api/git/token", status="200") == 1
     assert value(metrics, "cache_entries") == 3
     assert value(metrics, "requests_in_flight") == 7
-    size = 5
+    assert value(metrics, "cache_up") == 1
+    size, trouble = 5, "no connection"
     assert value(metrics, "cache_entries") == 5
+    assert value(metrics, "cache_up") == 0
 
 
 def test_a_cache_that_does_not_know_its_size_counts_as_empty():
     """The reading of all metrics does not fail for it."""
     metrics = Metrics()
-    metrics.watch_cache(lambda: None)
+    metrics.watch_cache(lambda: None, lambda: None)
 
     assert value(metrics, "cache_entries") == 0
 

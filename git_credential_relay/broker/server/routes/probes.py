@@ -19,6 +19,10 @@ from git_credential_relay.secret import printable, redact
 OK = "ok"
 READY_SECONDS = 3.0  # less than a supervisor's probe waits, so that it learns the cause
 KEPT_SECONDS = 1.0
+# Told, and no reason to send requests elsewhere: the last good configuration is in force, and
+# without the shared cache each broker mints for itself. All replicas have the same trouble with
+# them, so that there would be nobody left.
+_TOLD = frozenset({"configuration", "cache"})
 
 
 class ReadRoute:
@@ -75,7 +79,7 @@ class Readiness:
 
 
 def readiness_reply(state: dict[str, str]) -> Reply:
-    """200 where every part is ok, else 503 that says which are not, and why."""
-    is_ready = all(text == OK for text in state.values())
+    """200 where tokens can be vended, else 503; with every part, and what is wrong with it."""
+    is_ready = all(text == OK for name, text in state.items() if name not in _TOLD)
     shown = {name: printable(redact(text)) for name, text in state.items()}
     return json_reply(200 if is_ready else 503, {"ready": is_ready, "checks": shown})

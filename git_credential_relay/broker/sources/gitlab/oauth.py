@@ -145,10 +145,9 @@ class OAuthSource(HeldTokenSource):
 
     def _is_usable(self, pair: OAuthPair) -> bool:
         left = pair.expires_at - self._now()
-        return (
-            left >= self._oauth.config.model.min_lifetime
-            and token_sha256(pair.access_token) not in self._rejected
-        )
+        # Whatever is promised: a refresh for each who asks would end the token of the one before.
+        enough = min(self._oauth.config.model.min_lifetime, LEASE_SECONDS // 2)
+        return left >= enough and token_sha256(pair.access_token) not in self._rejected
 
 
 def _error(outcome: RefreshOutcome) -> ForgeRefusedError | ForgeUnavailableError:

@@ -150,6 +150,14 @@ def test_a_wrong_request_is_refused_and_on_record(broker, target, headers):
     assert "ghs_token" not in str(event)
 
 
+def test_a_field_in_query_and_body_is_refused(broker):
+    """A proxy may go by the one and we by the other."""
+    json_type = [("Content-Type", "application/json")]
+    answer = ask(broker, "POST", headers=json_type, body=b'{"workspaceId": "w2"}')
+
+    assert (answer.status, broker.queries) == (400, [])
+
+
 @pytest.mark.parametrize("header", ["Basic dzE6cw==", "Bearer", "Bearer ", "", "the-secret"])
 def test_no_bearer_is_no_bearer(broker, header):
     """Other schemes prove nothing; the chain is told that nothing came."""
@@ -265,11 +273,21 @@ def test_limits_are_told_like_everything_else(broker):
 
 def test_readiness_says_what_is_not_ready(broker):
     """503 names the part and why; a token in the reason is masked."""
-    broker.state = {"database": "ok", "cache": "lost, ghs_" + "c" * 40}
+    broker.state = {"audit": "ok", "database": "lost, ghs_" + "c" * 40}
     answer = ask(broker, target="/readyz")
 
     assert answer.status == 503
-    assert answer.json == {"ready": False, "checks": {"database": "ok", "cache": "lost, ********"}}
+    assert answer.json == {"ready": False, "checks": {"audit": "ok", "database": "lost, ********"}}
+
+
+@pytest.mark.parametrize("part", ["configuration", "cache"])
+def test_what_does_not_keep_it_from_vending_leaves_it_in_service(broker, part):
+    """It is told; but all replicas have it alike, and none would be left."""
+    broker.state = {"database": "ok", part: "in trouble"}
+    answer = ask(broker, target="/readyz")
+
+    assert (answer.status, answer.json["ready"]) == (200, True)
+    assert answer.json["checks"][part] == "in trouble"
 
 
 def test_readiness_is_asked_once_a_second(broker):

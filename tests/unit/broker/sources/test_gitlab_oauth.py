@@ -97,6 +97,13 @@ def test_pushes_as_oauth2_until_the_pair_is_due(world, clock):
     assert world.gitlab.counts["refresh"] == 2
 
 
+def test_a_promise_longer_than_a_tokens_life_is_not_kept_at_others_cost(world):
+    """Who asks does not end the token that another one has just got."""
+    config = world.oauth_config("min_lifetime = 7200")
+    first, second = (asyncio.run(use(world.source(config, world.store()), ask)) for _ in range(2))
+    assert first.token == second.token
+
+
 def test_many_askers_and_brokers_refresh_once(world):
     """Twenty requests at two brokers on one database lead to one refresh."""
 

@@ -293,7 +293,7 @@ def test_a_project_that_hangs_is_not_always_the_first(world, clock):
     path = f"/api/v4/projects/{world.project}/access_tokens"
     world.faults.inject("GET", path, delay_seconds=20, times=None)
 
-    async def reap() -> int:
+    async def reap() -> None:
         client = client_of(config.forges[0], config, SourceHooks())
         api = GitLabApi(client, secret_reader(config, "gitlab.token"))
         cleanup = Cleanup(api, "lab", None, clock)

@@ -42,7 +42,12 @@ def test_a_token_that_never_expires_is_recorded_before_it_is_minted():
 
 
 @pytest.mark.parametrize(
-    ("error", "kept"), [(ForgeRefusedError("no"), 0), (ForgeUnavailableError("lost"), 1)]
+    ("error", "kept"),
+    [
+        (ForgeRefusedError("no"), 0),
+        (ForgeRefusedError("too much", code="FORGE_SCOPE_MISMATCH"), 1),
+        (ForgeUnavailableError("lost"), 1),
+    ],
 )
 def test_the_record_of_a_failed_mint_stays_while_there_may_be_a_token(error, kept):
     """After a clear no there is nothing to look for; after a lost answer there may be."""

@@ -72,6 +72,19 @@ def test_what_nobody_asked_for_within_the_hour_is_left_to_die():
     assert run(scenario) == (1, 0, 2)
 
 
+def test_a_token_that_was_refused_once_is_not_reported_again():
+    """What the asker said of an older token is nothing that the renewal says of its own accord."""
+
+    async def scenario(world):
+        world.order = replace(world.order, no_cache=True, rejected_sha256="of another token")
+        await world.ask()
+        world.chain.clock.time += 2800
+        renewed = await world.refresh.run_once()
+        return renewed, world.chain.source.rejected
+
+    assert run(scenario) == (1, ["of another token"])
+
+
 @pytest.mark.parametrize("is_deleted", [True, False])
 def test_what_a_workspace_may_not_have_any_more_is_not_renewed(is_deleted):
     """The background authorises like a request does."""
