@@ -21,11 +21,6 @@ class TokenCache(Protocol):
     """Values by key, each for its own time. Safe for many tasks of one event loop."""
 
     @property
-    def is_shared(self) -> bool:
-        """Whether other brokers see the same values."""
-        ...
-
-    @property
     def last_trouble(self) -> str | None:
         """Why it cannot be used at the moment; None when it can. Names no host and no secret."""
         ...

@@ -22,7 +22,6 @@ class MemoryCache:
     `now` is a clock in seconds that never goes back.
     """
 
-    is_shared = False
     last_trouble: str | None = None
 
     def __init__(self, limit: int = LIMIT, now: Callable[[], float] = time.monotonic) -> None:

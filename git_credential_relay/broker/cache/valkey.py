@@ -42,8 +42,6 @@ return 0
 class ValkeyCache:
     """A TokenCache on a server. While it is in trouble, this process's own values serve."""
 
-    is_shared = True
-
     def __init__(
         self, client: Valkey, cipher: Cipher, now: Callable[[], float] = time.monotonic
     ) -> None:
