@@ -76,7 +76,7 @@ class Broker:
             if model.session_secret_file is None
             else config.read_secret(model.session_secret_file)
         )
-        self.admin_gate = AdminGate(model.admin, config, self.verifier, now)
+        self.admin_gate = AdminGate(config, self.verifier, now, self.watch.current)
         with contextlib.ExitStack() as opened:
             self.audit = AuditLog(
                 config.resolve(model.audit_file),
@@ -189,8 +189,9 @@ class Broker:
     def _take(self, config: BrokerConfig) -> None:
         """Make the sources that an edited configuration names; the others go on.
 
-        What else it says (address, database, limits, issuers, administrators) needs a restart.
+        What else it says (address, database, limits, issuers) needs a restart.
         """
+        self.admin_gate.take(config)
         former, self.sources = self.sources, self.sources.updated(config)
         task = asyncio.ensure_future(self._close(former, kept_by=self.sources))
         self._closing.add(task)
@@ -199,7 +200,7 @@ class Broker:
         if any(
             getattr(former_model, name) != getattr(model, name)
             for name in model.__struct_fields__
-            if name not in ("forge", "workspace")
+            if name not in ("admin", "forge", "workspace")
         ):
             _log.warning("some of the edited settings need a restart of the broker")
         self.config = config

@@ -112,7 +112,7 @@ class AdminApi:
         self.revocation = (2, 0)
         self.directory = WorkspaceDirectory(self.watch, self.store)
         workspaces = Workspaces(self.watch, self.directory, self.store, lambda: self, self._revoke)
-        gate = AdminGate(self.config.model.admin, self.config, TokenVerifier([]), time.time)
+        gate = AdminGate(self.config, TokenVerifier([]), time.time)
         app = build_app(self, workspace_routes(workspaces, gate, self.disk))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"

@@ -225,6 +225,32 @@ def test_an_agent_pushes_with_the_brokers_token(
         assert not any(secret in text for secret in (SECRET, *tokens))
 
 
+# A merge job: fetch, merge without fast-forward in a work tree of its own, push.
+MERGE = """
+set -e
+export GIT_AUTHOR_NAME=merge GIT_AUTHOR_EMAIL=merge@example.com
+export GIT_COMMITTER_NAME=merge GIT_COMMITTER_EMAIL=merge@example.com
+cd "$(mktemp -d)"
+git clone --quiet "$1" clone && cd clone
+git switch --quiet --create agent/work && git commit --quiet --allow-empty --message work
+git push --quiet origin agent/work
+git fetch --quiet origin
+git worktree add --quiet --detach ../merge origin/main && cd ../merge
+git merge --quiet --no-ff --message "Merge agent/work" origin/agent/work
+git push --quiet origin HEAD:main
+git rev-parse HEAD
+"""
+
+
+def test_a_merge_job_pushes_from_the_same_image(engine, broker, wired_image, playground):
+    """The merge job runs in the agent's image, with nothing mapped for it: what the image was
+    wired with is enough for its push to main."""
+    url = playground.forge.url_of("acme/app")
+    done = engine.run(wired_image, "sh", "-c", MERGE, "merge", url, environ=ENVIRON)
+
+    assert playground.arrived(done, "main")
+
+
 def test_a_repository_outside_the_grant_is_refused(engine, broker, wired_image, playground):
     """The same agent gets nothing for another repository of the same forge."""
     command = ["git", "ls-remote", playground.forge.url_of("acme/lib")]

@@ -121,7 +121,7 @@ def _check_callers(findings: Findings) -> None:
         compile_issuers(model.issuer, config.resolve)
 
     def admin() -> str:
-        AdminGate(model.admin, config, _NoVerifier(), time.time)
+        AdminGate(config, _NoVerifier(), time.time)
         if model.admin is None:
             return "nobody may manage workspaces: there is no [admin]"
         return "may manage workspaces"

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from git_credential_relay.broker.config.load import BrokerConfig, accepted_secrets
-from git_credential_relay.broker.config.model import AdminModel
 from git_credential_relay.broker.errors import AdminUnknownError, CallerUnknownError
 from git_credential_relay.broker.identity.caller import Caller, identity_caller
 from git_credential_relay.broker.identity.identify import Verifier, looks_like_jwt
@@ -22,37 +21,43 @@ ADMIN = "admin"
 class AdminGate:
     """Tells administrators from everybody else. Without a model nobody is one.
 
-    Secret files are read again whenever they change, so that a secret is rotated without a
-    restart. `now` gives Unix seconds. Raises ConfigError for a model that cannot work.
+    Who was taken out of the configuration is nobody from the next request on: `look` is called
+    before each, and has `take` called where the file was edited. Secret files are read again
+    whenever they change. `now` gives Unix seconds. Raises ConfigError for a model that cannot
+    work.
     """
 
     def __init__(
         self,
-        model: AdminModel | None,
         config: BrokerConfig,
         verifier: Verifier,
         now: Callable[[], float],
+        look: Callable[[], object] = lambda: None,
     ) -> None:
-        self._model = model
-        self._config = config
         self._verifier = verifier
         self._now = now
-        self._rules = (
-            tuple(compile_identity(identity) for identity in model.identity) if model else ()
-        )
+        self._look_for_edits = look
+        self.take(config)
+
+    def take(self, config: BrokerConfig) -> None:
+        """Go by this configuration from now on. Raises ConfigError, and then nothing changes."""
+        model = config.model.admin
+        rules = tuple(compile_identity(identity) for identity in model.identity) if model else ()
         known = {issuer.url for issuer in config.model.issuer}
-        for rule in self._rules:
+        for rule in rules:
             if rule.issuer not in known:
                 raise ConfigError(f"[admin]: no [[issuer]] has the url {rule.issuer}")
-        self._seen = self._look()
-        self._secrets = self._read_secrets()
-        if model is not None and not (self._secrets or self._rules):
+        seen, secrets = _look(config), _read_secrets(config)
+        if model is not None and not (secrets or rules):
             raise ConfigError(
                 "[admin] lets nobody in", hint="secret_file, secret_sha256 or [[admin.identity]]"
             )
+        self._model, self._config, self._rules = model, config, rules
+        self._seen, self._secrets = seen, secrets
 
     async def identify(self, unverified_bearer: str | None) -> Caller:
         """The administrator who asks. Raises AdminUnknownError and IssuerUnavailableError."""
+        self._look_for_edits()
         if self._model is None:
             raise AdminUnknownError("the configuration has no [admin]")
         if not unverified_bearer:
@@ -76,11 +81,11 @@ class AdminGate:
 
     def _reload(self) -> str | None:
         """Read the secrets again if their files are others now; what is wrong with them."""
-        seen = self._look()
+        seen = _look(self._config)
         if seen == self._seen:
             return None
         try:
-            self._secrets = self._read_secrets()
+            self._secrets = _read_secrets(self._config)
         except ConfigError as error:
             # Not the old ones: they may have been taken away because somebody else has them.
             self._secrets = ()
@@ -88,20 +93,22 @@ class AdminGate:
         self._seen = seen
         return None
 
-    def _read_secrets(self) -> tuple[AcceptedSecret, ...]:
-        if self._model is None:
-            return ()
-        return accepted_secrets(
-            self._config.path.parent, self._model.secret_file, self._model.secret_sha256
-        )
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        files = self._model.secret_file if self._model else None
-        return [self._stat(file) for file in ([files] if isinstance(files, str) else files or [])]
+def _read_secrets(config: BrokerConfig) -> tuple[AcceptedSecret, ...]:
+    model = config.model.admin
+    if model is None:
+        return ()
+    return accepted_secrets(config.path.parent, model.secret_file, model.secret_sha256)
 
-    def _stat(self, file: str) -> tuple[int, int, int] | None:
-        try:
-            info = os.stat(self._config.resolve(file))
-        except OSError:
-            return None
-        return info.st_ino, info.st_mtime_ns, info.st_size
+
+def _look(config: BrokerConfig) -> list[tuple[int, int, int] | None]:
+    files = config.model.admin.secret_file if config.model.admin else None
+    return [_stat(config, file) for file in ([files] if isinstance(files, str) else files or [])]
+
+
+def _stat(config: BrokerConfig, file: str) -> tuple[int, int, int] | None:
+    try:
+        info = os.stat(config.resolve(file))
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import threading
 import time
@@ -61,3 +62,31 @@ def test_a_mint_under_way_survives_an_edit_of_its_forge(world, directory, is_sig
         logs = broker.logs
 
     assert [answer.status for answer in answers] == [200], (answers[0].body, logs)
+
+
+def test_who_is_taken_out_of_admin_is_nobody_at_the_next_request(directory):
+    """An administrator's secret counts from the edit that names it to the edit that does not."""
+    path = directory / "broker.toml"
+    rest = path.read_text()
+
+    def allow(secret):
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        path.write_text(f'{rest}\n[admin]\nsecret_sha256 = "{digest}"\n')
+
+    def statuses(broker):
+        return [
+            broker.request(
+                "GET", "/api/workspaces", headers={"Authorization": f"Bearer {secret}"}
+            ).status
+            for secret in ("the first secret", "the second secret")
+        ]
+
+    allow("the first secret")
+    with BrokerProcess(directory) as broker:
+        before = statuses(broker)
+        allow("the second secret")
+        after = statuses(broker)
+        path.write_text(rest)
+        nobody = statuses(broker)
+
+    assert (before, after, nobody) == ([200, 401], [401, 200], [401, 401])

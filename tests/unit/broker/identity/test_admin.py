@@ -19,7 +19,7 @@ HASHED = hashlib.sha256(b"hashed-secret").hexdigest()
 
 def gate(directory, text, verifier=None):
     config = parse_config(directory / "broker.toml", text)
-    return AdminGate(config.model.admin, config, verifier or make_verifier(), lambda: NOW)
+    return AdminGate(config, verifier or make_verifier(), lambda: NOW)
 
 
 def identify(admin_gate, bearer):
