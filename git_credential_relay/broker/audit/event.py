@@ -42,6 +42,7 @@ class AuditEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
     source: str | None = None
     cache: str | None = None
     action: str | None = None
+    token_type: str | None = None
     token_sha256: str | None = None
     rejected_sha256: str | None = None
     expires_at: int | None = None

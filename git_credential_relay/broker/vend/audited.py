@@ -80,6 +80,7 @@ def _close(event: AuditEvent, answer: Answer) -> Answer:
     match answer:
         case Vended():
             event.verdict, event.code, event.status = VENDED, None, 200
+            event.token_type = answer.token_type
             event.token_sha256 = answer.token_sha256
             event.expires_at = answer.expires_at
             event.repositories = list(answer.repositories)

@@ -271,7 +271,12 @@ def test_signals_are_those_of_the_command(api, number):
     """A signal that ends the command ends `exec` in the same way; none is ignored."""
     api.expect_request(PATH).respond_with_json(issued())
     command = [str(EXECUTABLE), "exec", "sh", "-c", "echo ready; exec sleep 30"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+
+    def take_signals() -> None:
+        # A suite that somebody runs in the background was started with SIGINT ignored.
+        signal.signal(number, signal.SIG_DFL)
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=take_signals) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)

@@ -81,6 +81,7 @@ def test_a_vend_is_recorded_whole_and_its_token_only_as_a_hash():
         repositories=["acme/app"],
         use="git",
         permissions_given={"contents": "write"},
+        token_type="installation",
         token_sha256=token_sha256(Secret(CANARY)),
         expires_at=1_800_003_600,
     )
