@@ -152,8 +152,8 @@ class AdminApi:
         return self.source if serving else None
 
     async def vend(self, query: object):
-        """Nothing is vended here."""
-        raise NotImplementedError
+        """Nobody asks an admin API for a token."""
+        raise AssertionError("asked for a token")
 
     async def readiness(self) -> dict[str, str]:
         """Always ready."""

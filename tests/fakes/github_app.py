@@ -34,6 +34,15 @@ from tests.fakes.forge_schemas.github import CONTRACT
 T = TypeVar("T")
 PERMISSIONS = {"contents": "write", "pull_requests": "write", "issues": "read"}
 MINTS = r".*/access_tokens"
+SECRET = "the secret of the workspace w1"
+WORKSPACE = """
+[[workspace]]
+id = "w1"
+secret_file = "w1.secret"
+[[workspace.grant]]
+host = "{host}"
+repositories = ["acme/*"]
+"""
 LOOKUPS = r".*/installation"
 
 
@@ -87,6 +96,20 @@ class GitHubAppWorld:
             f'private_key_file = "app.pem"\n{extra}\n'
         )
         return load_config(path)
+
+    def write_broker(self, directory: Path, top: str = "") -> Path:
+        """Write what a broker needs into the directory, for a workspace w1 with SECRET.
+
+        `top` is what the configuration begins with.
+        """
+        directory.mkdir(exist_ok=True)
+        self.config()
+        forge = (self.directory / "broker.toml").read_text()
+        (directory / "app.pem").write_text(self.pem)
+        (directory / "w1.secret").write_text(SECRET)
+        workspace = WORKSPACE.format(host=self.forge.host)
+        (directory / "broker.toml").write_text(top + forge + workspace)
+        return directory
 
     def source(
         self, extra: str = "", *, hooks: SourceHooks | None = None, api: str = ""

@@ -22,7 +22,7 @@ from git_credential_relay.broker.errors import BrokerError
 from git_credential_relay.broker.identity.admin import AdminGate
 from git_credential_relay.broker.identity.issuers import compile_issuers
 from git_credential_relay.broker.identity.jwks import parse_jwks
-from git_credential_relay.broker.identity.rules import VerifiedClaims
+from git_credential_relay.broker.identity.tokens import TokenVerifier
 from git_credential_relay.broker.policy import Allowed, Grant
 from git_credential_relay.broker.sources.hooks import SourceHooks
 from git_credential_relay.broker.sources.registry import FACTORIES, Sources
@@ -121,7 +121,7 @@ def _check_callers(findings: Findings) -> None:
         compile_issuers(model.issuer, config.resolve)
 
     def admin() -> str:
-        AdminGate(config, _NoVerifier(), time.time)
+        AdminGate(config, TokenVerifier(()), time.time)
         if model.admin is None:
             return "nobody may manage workspaces: there is no [admin]"
         return "may manage workspaces"
@@ -266,11 +266,6 @@ def _issuer(config: BrokerConfig, model: IssuerModel) -> str:
     if not keys.keys:
         raise ConfigError(f"{issuer.jwks_file} has no key for {', '.join(issuer.algorithms)}")
     return f"{len(keys.keys)} keys from {issuer.jwks_file}"
-
-
-class _NoVerifier:
-    async def verify(self, unverified_token: str) -> VerifiedClaims:
-        raise NotImplementedError
 
 
 def _check_writable(what: str, path: Path) -> None:

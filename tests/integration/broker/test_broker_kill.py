@@ -11,18 +11,8 @@ import pytest
 
 from git_credential_relay.secret import Secret, token_sha256
 from tests.fakes.broker import BrokerProcess
-from tests.fakes.github_app import MINTS, GitHubAppWorld
+from tests.fakes.github_app import MINTS, SECRET, GitHubAppWorld
 from tests.fakes.vend_load import ask_at_once
-
-SECRET = "the secret of the workspace w1"
-WORKSPACE = """
-[[workspace]]
-id = "w1"
-secret_file = "w1.secret"
-[[workspace.grant]]
-host = "{host}"
-repositories = ["acme/*"]
-"""
 
 
 @pytest.fixture
@@ -33,12 +23,7 @@ def world():
 
 @pytest.fixture
 def directory(world, tmp_path):
-    world.config()
-    forge = (world.directory / "broker.toml").read_text()
-    (tmp_path / "app.pem").write_text(world.pem)
-    (tmp_path / "w1.secret").write_text(SECRET)
-    (tmp_path / "broker.toml").write_text(forge + WORKSPACE.format(host=world.forge.host))
-    return tmp_path
+    return world.write_broker(tmp_path)
 
 
 def audited(directory):

@@ -12,11 +12,10 @@ import pytest
 from git_credential_relay.broker.store.cipher import new_key
 from git_credential_relay.secret import Secret, token_sha256
 from tests.fakes.broker import BrokerProcess
-from tests.fakes.github_app import MINTS, GitHubAppWorld
+from tests.fakes.github_app import MINTS, SECRET, GitHubAppWorld
 from tests.fakes.servers import running_postgresql, running_valkey
 from tests.fakes.vend_load import ask_at_once
 
-SECRET = "the secret of the workspace w1"
 TOP = """\
 database = "{database}"
 encryption_key_file = "{key}"
@@ -25,27 +24,12 @@ workspace_requests_per_minute = 1000000
 [admin]
 secret_file = "admin.secret"
 """
-WORKSPACE = """
-[[workspace]]
-id = "w1"
-secret_file = "w1.secret"
-[[workspace.grant]]
-host = "{host}"
-repositories = ["acme/*"]
-"""
 
 
 def write_broker(world, directory, database, key="broker.key"):
     """A directory with the configuration of one broker; replicas share database and key."""
-    directory.mkdir(exist_ok=True)
-    world.config()
-    forge = (world.directory / "broker.toml").read_text()
-    (directory / "app.pem").write_text(world.pem)
-    (directory / "w1.secret").write_text(SECRET)
+    world.write_broker(directory, TOP.format(database=database, key=key))
     (directory / "admin.secret").write_text("the secret of the administrator")
-    (directory / "broker.toml").write_text(
-        TOP.format(database=database, key=key) + forge + WORKSPACE.format(host=world.forge.host)
-    )
     return directory
 
 

@@ -10,17 +10,7 @@ import time
 import pytest
 
 from tests.fakes.broker import BrokerProcess
-from tests.fakes.github_app import MINTS, GitHubAppWorld
-
-SECRET = "the secret of the workspace w1"
-WORKSPACE = """
-[[workspace]]
-id = "w1"
-secret_file = "w1.secret"
-[[workspace.grant]]
-host = "{host}"
-repositories = ["acme/*"]
-"""
+from tests.fakes.github_app import MINTS, SECRET, GitHubAppWorld
 
 
 @pytest.fixture
@@ -31,12 +21,7 @@ def world():
 
 @pytest.fixture
 def directory(world, tmp_path):
-    world.config()
-    forge = (world.directory / "broker.toml").read_text()
-    (tmp_path / "app.pem").write_text(world.pem)
-    (tmp_path / "w1.secret").write_text(SECRET)
-    (tmp_path / "broker.toml").write_text(forge + WORKSPACE.format(host=world.forge.host))
-    return tmp_path
+    return world.write_broker(tmp_path)
 
 
 @pytest.mark.parametrize("is_signal", [True, False], ids=["SIGHUP", "the next request"])
