@@ -10,9 +10,18 @@ from __future__ import annotations
 
 import os
 
+from git_credential_relay.config_layers import (
+    ABSENT,
+    BY_NAME,
+    Value,
+    environment_layer,
+    file_layer,
+    flag_layer,
+    merge,
+)
 from git_credential_relay.credential.forge import FORGEJO, GITHUB, GITLAB, KINDS, Forge
 from git_credential_relay.credential.url import is_loopback, split_url
-from git_credential_relay.env_file import read_env_file, read_text
+from git_credential_relay.env_file import read_text
 from git_credential_relay.errors import ConfigError, ProtocolError
 from git_credential_relay.secret import Secret
 from git_credential_relay.settings import FALLBACK_SOURCES, PREFIX, SETTINGS
@@ -26,23 +35,8 @@ SYSTEM_FILES = (
     "/run/git-credential-relay/relay.env",
     "/etc/git-credential-relay/relay.env",
 )
-# What templates leave behind when nobody filled them in.
-ABSENT = frozenset(("", "null", "seed-me"))
 OFF = frozenset(("", "0", "false", "no", "off"))
 TOKEN_FIELDS = ("userToken", "token", "installationToken")
-
-_BY_NAME = {name: setting for setting in SETTINGS for name in setting.names}
-
-
-class Value:
-    """A configured text and where it came from, for messages: `WORKSPACE_ID in the
-    environment`, `/etc/git-credential-relay/relay.env:3`."""
-
-    __slots__ = ("origin", "text")
-
-    def __init__(self, text: str, origin: str) -> None:
-        self.text: Final = text
-        self.origin: Final = origin
 
 
 class SecretSource:
@@ -89,7 +83,7 @@ class Config:
         self._values: Final = values
         for setting in SETTINGS:
             if setting.is_secret:
-                self._path(setting.name + "_FILE")
+                self.path(setting.name + "_FILE")
         self.environ: Final = environ
         self.allow_http: Final = self._switch("GIT_CREDENTIAL_RELAY_ALLOW_HTTP")
         self.api_url: Final = self._api_url()
@@ -103,7 +97,8 @@ class Config:
         self.cache: Final = self._choice("GIT_CREDENTIAL_RELAY_CACHE", ("tmpfs", "keyring", "off"))
         self.cache_dirs: Final = self._cache_dirs()
         self.fail_closed: Final = self._switch("GIT_CREDENTIAL_RELAY_FAIL_CLOSED")
-        self.ca_file: Final = self._path("GIT_CREDENTIAL_RELAY_CA_FILE")
+        self.socket: Final = self.path("GIT_CREDENTIAL_RELAY_SOCKET")
+        self.ca_file: Final = self.path("GIT_CREDENTIAL_RELAY_CA_FILE")
         # Whatever else it says, it asks for more words; it must never cost an answer.
         self.debug: Final = (self._text("GIT_CREDENTIAL_DEBUG") or "").lower() not in OFF
         self.gitlab: Final = self._first_forge(GITLAB, "GITLAB_INSTANCE_URL", "GITLAB_HOST")
@@ -147,7 +142,7 @@ class Config:
 
     def _text(self, name: str) -> str | None:
         value = self._values.get(name)
-        return value.text if value else _BY_NAME[name].default
+        return value.text if value else BY_NAME[name].default
 
     def _word(self, name: str) -> str | None:
         text = self._text(name)
@@ -155,7 +150,8 @@ class Config:
             raise self._bad(name, "must be one line of text")
         return text
 
-    def _path(self, name: str) -> str | None:
+    def path(self, name: str) -> str | None:
+        """The configured path, or None. Raises ConfigError where it is not absolute."""
         value = self._values.get(name)
         if value is not None and not (value.text.startswith("/") and value.text.isprintable()):
             # A helper's current directory is a work tree that others have written.
@@ -226,7 +222,7 @@ class Config:
 
     def _cache_dirs(self) -> list[str]:
         """Where the cache may live, best first: memory-backed, one per user."""
-        explicit = self._path("GIT_CREDENTIAL_RELAY_CACHE_DIR")
+        explicit = self.path("GIT_CREDENTIAL_RELAY_CACHE_DIR")
         if explicit:
             return [explicit]
         uid = os.geteuid()
@@ -315,13 +311,15 @@ def load(
     environ: Mapping[str, str],
     flags: Mapping[str, str] | None = None,
     files: Iterable[str] | None = None,
+    own_file: str | None = None,
 ) -> Config:
-    """The configuration from `flags` (by setting name), `environ` and `files`.
+    """The configuration from `flags` (by setting name), `own_file`, `environ` and `files`.
 
     Raises ConfigError, one line naming the variable or file at fault.
     """
-    layers = [_flags(flags or {}), _environment(environ)]
-    given = _merge(layers)
+    own = [file_layer(own_file, is_named=True)] if own_file else []
+    layers = [flag_layer(flags or {}), *own, environment_layer(environ)]
+    given = merge(layers)
     is_named = files is not None or "GIT_CREDENTIAL_RELAY_CONFIG" in given
     if files is None:
         explicit = given.get("GIT_CREDENTIAL_RELAY_CONFIG")
@@ -330,7 +328,7 @@ def load(
             raise ConfigError(f"{explicit.origin}: must be an absolute path")
         if explicit and not os.path.exists(explicit.text):
             raise ConfigError(f"{explicit.origin}: no such file: {explicit.text}")
-    return Config(_merge([*layers, *(_read_env_file(path, is_named) for path in files)]), environ)
+    return Config(merge([*layers, *(file_layer(path, is_named) for path in files)]), environ)
 
 
 def load_from_process(flags: Mapping[str, str] | None = None) -> Config:
@@ -343,57 +341,6 @@ def user_files(environ: Mapping[str, str]) -> list[str]:
     home = environ.get("HOME", "")
     base = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
     return [f"{base}/git-credential-relay/relay.env"] if base.startswith("/") else []
-
-
-def _flags(flags: Mapping[str, str]) -> dict[str, Value]:
-    return {
-        name: Value(text, _BY_NAME[name].flag)
-        for name, text in flags.items()
-        if text.strip() not in ABSENT
-    }
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, Value]:
-    return {
-        name: Value(environ[name], f"{name} in the environment")
-        for name in _BY_NAME
-        if name in environ and environ[name].strip() not in ABSENT
-    }
-
-
-def _merge(layers: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
-    """For each setting the value of the highest layer, whatever spelling it uses there.
-
-    A secret given both as value and as file in one layer is refused: nobody could say which
-    one rotates. A higher layer's form replaces a lower one's other form.
-    """
-    merged: dict[str, Value] = {}
-    for layer in layers:
-        for setting in SETTINGS:
-            if setting.name in merged or setting.name + "_FILE" in merged:
-                continue
-            found = [(name, layer[name]) for name in setting.names if name in layer]
-            if setting.is_secret and len({name.endswith("_FILE") for name, _ in found}) > 1:
-                raise ConfigError(
-                    f"{found[0][1].origin}: {setting.name} and {setting.name}_FILE are both set",
-                    hint="keep one of them",
-                )
-            if found:
-                name, value = found[0]
-                merged[name if name.endswith("_FILE") else setting.name] = value
-    return merged
-
-
-def _read_env_file(path: str, is_named: bool) -> dict[str, Value]:
-    """The settings in a relay.env file; others' variables in it are left alone."""
-    values = {}
-    for name, text, origin in read_env_file(path, is_named=is_named):
-        if name not in _BY_NAME:
-            if name.startswith(PREFIX):
-                raise ConfigError(f"{origin}: there is no setting {name}")
-        elif text not in ABSENT:
-            values[name] = Value(text, f"{origin} ({name})")
-    return values
 
 
 def _kind_of(host: str) -> str:

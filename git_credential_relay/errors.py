@@ -19,6 +19,7 @@ RelayError
 ├── MalformedResponseError   it answered something that is not a credential
 │   └── WrongHostError       a credential for another host than the one asked for
 ├── SourceError              a local source of the fallback chain has nothing to give
+├── SidecarError             the sidecar cannot be reached, or does not talk to us
 ├── NoCredentialError        every source failed; knows each of them
 └── CacheError               the cache cannot be used; never fails a `get`
 
@@ -54,6 +55,8 @@ class RelayError(Exception):
     code = "internal"
     exit_code = EXIT_FAILED
     retryable = False
+    # Of an earlier failure, which is told again instead of asking again.
+    is_remembered = False
 
     def __init__(
         self,
@@ -202,6 +205,14 @@ class SourceError(RelayError):
     """A local source of the fallback chain has nothing to give."""
 
     code = "no-token"
+
+
+class SidecarError(RelayError):
+    """The sidecar cannot be reached, or does not talk to us."""
+
+    code = "sidecar-unreachable"
+    exit_code = EXIT_TEMPORARY
+    retryable = True
 
 
 class NoCredentialError(RelayError):

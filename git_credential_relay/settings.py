@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from typing import Final
 
 PREFIX = "GIT_CREDENTIAL_RELAY_"
+# Where a sidecar is unless somebody says otherwise.
+DEFAULT_SOCKET = "/run/git-credential-relay/git.sock"
 # The local sources there are, in the order in which they are tried.
 FALLBACK_SOURCES = (
     "GH_TOKEN",
@@ -113,6 +115,14 @@ SETTINGS = (
         default="0",
     ),
     Setting(PREFIX + "KEYRING", "1: the workspace's secret is in the keyring (login)", default="0"),
+    Setting(PREFIX + "SOCKET", "socket of the sidecar that is asked here"),
+    Setting(PREFIX + "GH_SOCKET", "socket of the sidecar for gh's own requests"),
+    Setting(PREFIX + "ALLOW_UIDS", "uids that may ask the sidecar besides its own, or all"),
+    Setting(PREFIX + "ALLOW_GIDS", "groups, by gid, whose members may ask the sidecar"),
+    Setting(
+        PREFIX + "WORKSPACES",
+        "directory of NAME.env files: a sidecar for several workspaces",
+    ),
     Setting("GH_TOKEN", "token for github.com", is_secret=True),
     Setting("GITHUB_TOKEN", "token for github.com", is_secret=True),
     Setting("GIT_TOKEN", "token for github.com", is_secret=True),

@@ -84,6 +84,11 @@ class CachedApi:
                 self._trace("cache", outcome="not locked")
             return self._ask(key, target, entry, deadline, refused_sha256, keeps=is_held)
 
+    def find_fresh(self, target: Target, refused_sha256: str | None = None) -> Credential | None:
+        """What the cache holds for `target` and may be handed out as it is. Asks nobody."""
+        entry = self._cache.read(self._key(target))
+        return self._fresh(entry, self._clock.now(), refused_sha256)
+
     def forget(self, target: Target, password: Secret | None) -> None:
         """Drop the tokens of `target`'s forge that equal `password`; the next get mints anew.
 

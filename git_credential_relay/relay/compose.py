@@ -28,4 +28,11 @@ def build_acquirer(config: Config) -> Acquirer:
         client = RelayClient(config, lambda: workspace_secret(config), clock, trace)
         return client.fetch(target, deadline, refused_sha256)
 
-    return Acquirer(config, choose_cache(config, trace), fetch, clock, trace)
+    if config.socket is None:
+        return Acquirer(config, choose_cache(config, trace), fetch, clock, trace)
+    # With a sidecar tokens are in its memory, and nowhere else.
+    from git_credential_relay.relay.cache.memory import MemoryCache
+    from git_credential_relay.relay.cache_socket.client import SidecarClient
+
+    sidecar = SidecarClient(config.socket, clock)
+    return Acquirer(config, MemoryCache(), fetch, clock, trace, sidecar)

@@ -14,7 +14,6 @@ from git_credential_relay.errors import (
     NOT_SERVED,
     NoCredentialError,
     ProtocolError,
-    RelayError,
     SourceError,
 )
 
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from git_credential_relay.credential.forge import Target
     from git_credential_relay.credential.request import Request
     from git_credential_relay.relay.acquire import Acquirer
+
+# Git asks no other helper then, and nobody at the terminal.
+FAIL_CLOSED = b"quit=1\n\n"
 
 
 def run(
@@ -57,29 +59,26 @@ def run(
         acquirer(configured).forget(target, request.password)
         return
     try:
-        credential = _get(target, request, acquirer(configured))
-    except RelayError:
+        credential = acquirer(configured).acquire(target, request.refused_sha256, request.username)
+    except NoCredentialError as error:
+        if is_silent(error, target):
+            return
         if configured.fail_closed:
-            write(b"quit=1\n\n")
+            write(FAIL_CLOSED)
         raise
-    if credential is not None:
+    if is_wanted(credential, request):
         write(answer(credential, request))
 
 
-def _get(target: Target, request: Request, acquirer: Acquirer) -> Credential | None:
-    """The credential, or None where the answer is silence."""
-    try:
-        credential = acquirer.acquire(target, request.refused_sha256, request.username)
-    except NoCredentialError as error:
-        if not target.forge.is_named and _nobody_serves(error):
-            return None
-        raise
+def is_wanted(credential: Credential, request: Request) -> bool:
+    """Whether it is the one that git asks for, and not somebody else's."""
     is_first = request.refused_sha256 is None  # later the user name is the one we gave
-    if is_first and request.username and request.username != credential.username:
-        return None  # somebody else's credential is asked for
-    return credential
+    return not (is_first and request.username) or request.username == credential.username
 
 
-def _nobody_serves(error: NoCredentialError) -> bool:
-    """Whether no source failed, and each merely has nothing for this host."""
+def is_silent(error: NoCredentialError, target: Target) -> bool:
+    """Whether the answer is silence: nobody configured the host, and no source failed; each
+    merely has nothing for it."""
+    if target.forge.is_named:
+        return False
     return all(isinstance(e, SourceError) or e.code in NOT_SERVED for _, e in error.tried)

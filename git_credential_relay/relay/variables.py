@@ -41,7 +41,7 @@ _ADDRESSES = {
 }
 _REPOSITORIES = {GITHUB: "GH_REPO", GITLAB: "GITLAB_REPO"}
 HOSTS = "GIT_CREDENTIAL_RELAY_HOSTS"
-FROM_API = ("relay API", "cache")
+FROM_API = ("relay API", "cache", "sidecar")
 
 
 class TokenVariables:

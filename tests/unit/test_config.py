@@ -72,6 +72,7 @@ def test_nothing_configured_is_valid():
         "min_lifetime": 600.0,
         "cache": "tmpfs",
         "fail_closed": False,
+        "socket": None,
         "ca_file": None,
         "debug": False,
         "gitlab": None,

@@ -78,6 +78,7 @@ EXIT_CODES = [
     ("MalformedResponseError", 1, False),
     ("WrongHostError", 1, False),
     ("SourceError", 1, False),
+    ("SidecarError", 75, True),
     ("NoCredentialError", 1, False),
     ("CacheError", 1, False),
 ]

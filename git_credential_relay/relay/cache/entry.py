@@ -131,6 +131,7 @@ class Failure:
             retry_after=seconds if self.retryable else None,
         )
         error.exit_code = self.exit_code
+        error.is_remembered = True
         return error
 
 

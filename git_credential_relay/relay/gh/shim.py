@@ -182,7 +182,7 @@ def _target(call: Call, environ: Environment, config: Config) -> Target | None:
 
 def _has_own_token(environ: Environment, host: str) -> bool:
     """Whether the user has set a token that gh takes for `host`."""
-    from git_credential_relay.config import ABSENT
+    from git_credential_relay.config_layers import ABSENT
     from git_credential_relay.relay.gh.choice import takes_gh_token
 
     names = ("GH_TOKEN",) if takes_gh_token(host) else UNBOUND_IN_GH

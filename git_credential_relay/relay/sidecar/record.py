@@ -1,0 +1,154 @@
+"""What happened for each target a workspace was asked for: use, and what went wrong last.
+
+Git's own client says nothing when an answer is empty, so this is where a person finds out.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from git_credential_relay.credential.credential import Credential
+from git_credential_relay.credential.forge import Target
+from git_credential_relay.errors import ApiError, NoCredentialError, RelayError, first_cause
+from git_credential_relay.messages import error_lines
+
+# Whoever asks for ever new names must not fill the memory.
+MAX_TARGETS = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One failure: its code, the lines a helper would print, and when it was (Unix time)."""
+
+    code: str
+    lines: tuple[str, ...]
+    at: float
+
+
+@dataclass(slots=True)
+class Use:
+    """One target's history; times are Unix seconds, None for never.
+
+    `asks` counts the questions, `hits` those that were answered from the cache. `trouble` is the
+    last one; it is over if `answered_at` is later.
+    """
+
+    target: Target
+    asks: int = 0
+    hits: int = 0
+    used_at: float | None = None
+    answered_at: float | None = None
+    token_sha256: str | None = None
+    expires_at: int | None = None
+    source: str | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the last thing that happened was a failure."""
+        if self.trouble is None:
+            return False
+        return self.answered_at is None or self.answered_at <= self.trouble.at
+
+
+@dataclass(slots=True)
+class ApiState:
+    """How the relay API was met last: `answered_at` counts a refusal too."""
+
+    answered_at: float | None = None
+    failed_at: float | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """The history of one workspace, the targets used last at the end."""
+
+    api: ApiState = field(default_factory=ApiState)
+    _uses: OrderedDict[tuple[str, str | None, str], Use] = field(default_factory=OrderedDict)
+
+    def asked(self, target: Target, now: float) -> Use:
+        """Note that `target` was asked for; its history."""
+        name = (target.forge.url, target.repository, target.use)
+        use = self._uses.get(name)
+        if use is None:
+            use = self._uses[name] = Use(target)
+            if len(self._uses) > MAX_TARGETS:
+                self._uses.popitem(last=False)
+        else:
+            self._uses.move_to_end(name)
+        use.asks += 1
+        use.used_at = now
+        return use
+
+    def find(self, target: Target) -> Use | None:
+        """The history of `target`, if it was ever asked for."""
+        return self._uses.get((target.forge.url, target.repository, target.use))
+
+    def uses(self) -> list[Use]:
+        """All histories, the last one used first."""
+        return list(reversed(self._uses.values()))
+
+    def last_trouble(self) -> Use | None:
+        """The target with the latest trouble that is not over; else that with the latest."""
+        troubled = [use for use in self._uses.values() if use.trouble is not None]
+        return max(troubled, key=lambda use: (use.is_troubled, _at(use)), default=None)
+
+    def refused(self, target: Target, sha256: str, now: float) -> None:
+        """Note that the forge refused the token with this hash, if it is the one we gave."""
+        use = self.find(target)
+        if use is not None and use.token_sha256 == sha256:
+            failed(use, _refusal(target), now)
+
+    def api_answered(self, now: float) -> None:
+        """Note that the relay API gave a token."""
+        self.api.answered_at = now
+
+    def api_failed(self, error: RelayError, now: float) -> None:
+        """Note that it did not: it refused, or was not to be reached."""
+        self.api.trouble = trouble_of(error, now)
+        if isinstance(error, ApiError) and not error.retryable:
+            self.api.answered_at = now
+        else:
+            self.api.failed_at = now
+
+
+def answered(use: Use, credential: Credential, now: float, *, is_hit: bool = False) -> None:
+    """Note that `credential` was given out."""
+    use.hits += is_hit
+    use.answered_at = now
+    use.token_sha256 = credential.token_sha256
+    use.expires_at = credential.expires_at
+    use.source = credential.source if credential.source != "cache" else use.source
+
+
+def failed(use: Use, error: RelayError, now: float) -> None:
+    """Note that nothing could be given out."""
+    trouble = trouble_of(error, now)
+    if use.trouble is not None and _cause(error).is_remembered:
+        # The first telling says more than that there was one.
+        trouble = Trouble(use.trouble.code, use.trouble.lines, now)
+    use.trouble = trouble
+
+
+def trouble_of(error: RelayError, now: float) -> Trouble:
+    """`error` as it is kept and told."""
+    return Trouble(_cause(error).code, tuple(error_lines(error)), now)
+
+
+def _cause(error: RelayError) -> RelayError:
+    return first_cause(error.tried) if isinstance(error, NoCredentialError) else error
+
+
+def _refusal(target: Target) -> RelayError:
+    return RelayError(
+        f"{target.forge.host} refused the token that it was given for {target}",
+        code="token-refused",
+        hint="run the command again: it gets a new one",
+        retryable=True,
+    )
+
+
+def _at(use: Use) -> float:
+    return use.trouble.at if use.trouble else 0.0
