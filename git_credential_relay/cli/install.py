@@ -17,8 +17,9 @@ from git_credential_relay.secret import redact
 from git_credential_relay.wiring.change import Plan
 from git_credential_relay.wiring.files import only_one
 from git_credential_relay.wiring.install import plan_install, plan_uninstall
-from git_credential_relay.wiring.parts import Options, named_forges
+from git_credential_relay.wiring.parts import DIRECT, SIDECAR, Options, named_forges
 from git_credential_relay.wiring.place import Place, root_place, system_place, user_place
+from git_credential_relay.wiring.sidecar import DEFAULT_SOCKET
 
 _root = click.option("--root", metavar="DIR", help="a root file system that is being built")
 _global = click.option("--global", "for_user", is_flag=True, help="for yourself alone")
@@ -41,6 +42,15 @@ _dry_run = click.option("--dry-run", is_flag=True, help="only print what would c
 @click.option("--ssh-to-https", is_flag=True, help="turn git@host: and ssh:// addresses into https")
 @click.option("--identity", metavar="'NAME <MAIL>'", help="the author of commits")
 @click.option("--python", metavar="PATH", help="interpreter of the launchers  [this one]")
+@click.option(
+    "--mode",
+    type=click.Choice((DIRECT, SIDECAR)),
+    help="who answers git: each call for itself, or a sidecar  [as before, or direct]",
+)
+@click.option("--socket", metavar="PATH", help=f"the sidecar's socket for git  [{DEFAULT_SOCKET}]")
+@click.option(
+    "--gh-socket", metavar="PATH", help="the sidecar's socket for gh; '' for none  [as before]"
+)
 @_dry_run
 @click.pass_context
 def install_command(
@@ -52,13 +62,17 @@ def install_command(
     ssh_to_https: bool,
     identity: str | None,
     python: str | None,
+    mode: str | None,
+    socket: str | None,
+    gh_socket: str | None,
     dry_run: bool,
 ) -> None:
     """Wire git and gh, so that every process finds them wired, whatever its environment.
 
     As root it writes the system's git configuration and launchers in /usr/local/bin; with
-    --global your own, and launchers in ~/.local/bin. Prints each change before it is made; run
-    twice, it changes nothing. `uninstall` takes everything back.
+    --global your own, and launchers in ~/.local/bin. With --mode sidecar git's own client asks a
+    sidecar; a root file system without Python then gets shell programs as launchers. Prints each
+    change before it is made; run twice, it changes nothing. `uninstall` takes everything back.
     """
     config = configuration(ctx)
     place = _place(root, for_user, config.environ)
@@ -72,6 +86,10 @@ def install_command(
         gh=gh,
         ssh_to_https=ssh_to_https,
         identity=identity,
+        has_python=python is not None or _is_inside(place),
+        mode=mode,
+        socket=socket,
+        gh_socket=gh_socket,
     )
     _carry_out(place, lambda: plan_install(place, options), dry_run)
     if root is None and place.bin not in config.environ.get("PATH", "").split(":"):
@@ -112,7 +130,12 @@ def _named(host: str, allow_http: bool) -> tuple[Forge, ...]:
 def _interpreter(place: Place) -> str:
     """The interpreter that runs this, as it is called in the root it is for."""
     own = sys.executable
-    return own.removeprefix(place.root) if own.startswith(f"{place.root}/") else own
+    return own.removeprefix(place.root) if _is_inside(place) else own
+
+
+def _is_inside(place: Place) -> bool:
+    """Whether the interpreter that runs this lies in the root it is for."""
+    return sys.executable.startswith(f"{place.root}/")
 
 
 def _carry_out(place: Place, make_plan: Callable[[], Plan], dry_run: bool) -> None:

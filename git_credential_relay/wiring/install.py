@@ -9,11 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 from git_credential_relay.credential.forge import Forge
+from git_credential_relay.errors import ConfigError
 from git_credential_relay.wiring import block, edited, files, own
 from git_credential_relay.wiring.change import Plan, Step
 from git_credential_relay.wiring.manifest import Manifest
-from git_credential_relay.wiring.parts import HOSTS, Options, named_forges, wanted
+from git_credential_relay.wiring.parts import (
+    DIRECT,
+    HOSTS,
+    SIDECAR,
+    Options,
+    named_forges,
+    wanted,
+)
 from git_credential_relay.wiring.place import Place
+from git_credential_relay.wiring.sidecar import DEFAULT_SOCKET, checked
 
 
 def read_manifest(place: Place) -> Manifest | None:
@@ -46,11 +55,14 @@ def plan_install(place: Place, options: Options) -> Plan:
         own={p: o for p, o in old.own.items() if p not in new.own},
     )
     steps += _undo(place, dropped, notes)
-    notes += _interpreter_notes(place, options.python)
+    paths = [*goal.blocks, *goal.files]
+    if dropped.edited or dropped.own:
+        steps.append(_tidy(place, new, paths))
+    notes += _launcher_notes(place, options)
     if not steps and old.own:
         return Plan((), tuple(notes))
     # First of all the record: whatever happens after it can be taken back.
-    return Plan((_record(place, new, [*goal.blocks, *goal.files]), *steps), tuple(notes))
+    return Plan((_record(place, new, paths), *steps), tuple(notes))
 
 
 def plan_uninstall(place: Place) -> Plan:
@@ -74,12 +86,33 @@ def _with_earlier(place: Place, options: Options, earlier: dict[str, Any]) -> Op
     if named:
         named = joined((*_named_by_others(place), *options.named), "named")
     return replace(
-        options,
+        _with_earlier_mode(options, earlier),
         forges=joined(options.forges, "forges"),
         named=named,
         gh=options.gh if options.gh is not None else place.gh or bool(earlier.get("gh")),
         ssh_to_https=options.ssh_to_https or bool(earlier.get("ssh_to_https")),
         identity=options.identity or earlier.get("identity"),
+    )
+
+
+def _with_earlier_mode(options: Options, earlier: dict[str, Any]) -> Options:
+    """`options` in the mode, and with the sockets, that count. Raises ConfigError."""
+    mode = options.mode or earlier.get("mode") or DIRECT
+    if mode != SIDECAR:
+        if options.socket is not None or options.gh_socket is not None:
+            raise ConfigError(
+                "--socket and --gh-socket are the sidecar's",
+                code="usage",
+                hint="add --mode sidecar, or leave them out",
+            )
+        return replace(options, mode=mode)
+    socket = options.socket if options.socket is not None else earlier.get("socket")
+    gh_socket = options.gh_socket if options.gh_socket is not None else earlier.get("gh_socket")
+    return replace(
+        options,
+        mode=mode,
+        socket=checked(DEFAULT_SOCKET if socket is None else socket, "--socket"),
+        gh_socket=checked(gh_socket, "--gh-socket") if gh_socket else None,
     )
 
 
@@ -93,6 +126,9 @@ def _recorded(options: Options) -> dict[str, Any]:
         "ssh_to_https": options.ssh_to_https,
         "identity": options.identity,
         "gh": options.gh,
+        "mode": options.mode,
+        "socket": options.socket,
+        "gh_socket": options.gh_socket,
     }
 
 
@@ -130,6 +166,21 @@ def _record(place: Place, manifest: Manifest, paths: list[str]) -> Step:
     return Step((), act)
 
 
+def _tidy(place: Place, manifest: Manifest, paths: list[str]) -> Step:
+    """Remove the directories of ours that nothing at `paths` needs any more."""
+    needed = {place.real(os.path.dirname(path)) + "/" for path in (place.manifest, *paths)}
+
+    def act() -> None:
+        for directory in sorted(manifest.directories, key=len, reverse=True):
+            real = place.real(directory)
+            is_needed = any(path.startswith(real + "/") for path in needed)
+            if not is_needed and files.remove_directory(real):
+                manifest.directories.remove(directory)
+        files.write_text(place.real(place.manifest), manifest.dump(), 0o644)
+
+    return Step((), act)
+
+
 def _forget(place: Place, manifest: Manifest) -> Step:
     def act() -> None:
         files.remove(place.real(place.manifest))
@@ -137,6 +188,19 @@ def _forget(place: Place, manifest: Manifest) -> Step:
             files.remove_directory(place.real(directory))
 
     return Step((), act)
+
+
+def _launcher_notes(place: Place, options: Options) -> list[str]:
+    if options.sidecar and not options.has_python:
+        return ["the launchers are shell programs: no Python is needed here"]
+    notes = _interpreter_notes(place, options.python)
+    mode = files.mode_of(place.real(place.relay_env))
+    if options.sidecar and place.shared and mode is not None and not mode & stat.S_IROTH:
+        notes.append(
+            f"{place.relay_env} is closed to other users, whose helper reads there which sidecar"
+            " to ask: give the sidecar a file of its own for the secrets, and chmod 0644 this one"
+        )
+    return notes
 
 
 def _interpreter_notes(place: Place, python: str) -> list[str]:

@@ -22,8 +22,18 @@ from git_credential_relay.wiring.entries import (
 from git_credential_relay.wiring.gitconfig import render
 from git_credential_relay.wiring.launcher import launcher_script
 from git_credential_relay.wiring.place import Place
+from git_credential_relay.wiring.programs import gh_program, github_hosts, helper_program
+from git_credential_relay.wiring.sidecar import (
+    DEFAULT_SOCKET,
+    Sidecar,
+    gh_config_yml,
+    gh_hosts_yml,
+)
 
 HOSTS = PREFIX + "HOSTS"
+SOCKET = PREFIX + "SOCKET"
+GH_SOCKET = PREFIX + "GH_SOCKET"
+DIRECT, SIDECAR = "direct", "sidecar"
 MANUAL = "git-credential-relay.1"
 
 
@@ -32,8 +42,9 @@ class Options:
     """What somebody wants installed.
 
     `forges` are the hosts that git asks us about, `named` those of them that only this
-    installation names. `python` is the interpreter of the launchers. `gh` says whether ours goes
-    in front of the real one; None: if there is one.
+    installation names. `python` is the interpreter of the launchers, where `has_python`. `gh`
+    says whether ours goes in front of the real one; None: if there is one. `mode`, `socket` and
+    `gh_socket` (empty: none) are as in an earlier install where they are None.
     """
 
     forges: tuple[Forge, ...]
@@ -42,6 +53,17 @@ class Options:
     gh: bool | None = None
     ssh_to_https: bool = False
     identity: str | None = None
+    has_python: bool = True
+    mode: str | None = None
+    socket: str | None = None
+    gh_socket: str | None = None
+
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """The sidecar that git is to ask; None in direct mode."""
+        if self.mode != SIDECAR:
+            return None
+        return Sidecar(self.socket or DEFAULT_SOCKET, self.gh_socket or None)
 
 
 @dataclass
@@ -72,7 +94,8 @@ def wanted(place: Place, options: Options) -> Wanted:
 
 
 def _git(place: Place, options: Options, result: Wanted) -> None:
-    entries: Entries = helper_entries(options.forges, f"{place.bin}/git-credential-relay")
+    socket = options.sidecar.socket if options.sidecar else None
+    entries: Entries = helper_entries(options.forges, f"{place.bin}/git-credential-relay", socket)
     if options.ssh_to_https:
         entries += rewrite_entries(options.forges)
     if options.identity is not None:
@@ -81,17 +104,44 @@ def _git(place: Place, options: Options, result: Wanted) -> None:
     result.blocks |= dict.fromkeys(place.gitconfigs, block)
 
 
-def _hosts(place: Place, options: Options, result: Wanted) -> None:
-    # Git asks about them, so the helper must know them too.
+def _settings(place: Place, options: Options, result: Wanted) -> None:
+    settings = {}
     if options.named:
-        names = ",".join(f"{forge.kind}={forge.url}" for forge in options.named)
-        result.blocks[place.relay_env] = make_block(f"{HOSTS}={names}\n")
+        # Git asks about them, so the helper must know them too.
+        settings[HOSTS] = ",".join(f"{forge.kind}={forge.url}" for forge in options.named)
+    if options.sidecar:
+        settings[SOCKET] = options.sidecar.socket
+        if options.sidecar.gh_socket:
+            settings[GH_SOCKET] = options.sidecar.gh_socket
+    if settings:
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        result.blocks[place.relay_env] = make_block(lines)
 
 
 def _launchers(place: Place, options: Options, result: Wanted) -> None:
-    names = ["git-credential-relay", "gh-credential-relay", *(["gh"] if options.gh else [])]
-    for name in names:
-        result.files[f"{place.bin}/{name}"] = (launcher_script(options.python, name), 0o755)
+    sidecar, forges = options.sidecar, options.forges
+    texts = {}
+    if sidecar is not None and not options.has_python:
+        texts["git-credential-relay"] = helper_program(place, sidecar, forges)
+    else:
+        for name in ("git-credential-relay", "gh-credential-relay"):
+            texts[name] = launcher_script(options.python, name)
+    if options.gh and sidecar is not None:
+        # Even where there is Python: it would take as long to start as gh itself.
+        texts["gh"] = gh_program(place, sidecar, forges)
+    elif options.gh:
+        texts["gh"] = launcher_script(options.python, "gh")
+    result.files |= {f"{place.bin}/{name}": (text, 0o755) for name, text in texts.items()}
+
+
+def _gh_settings(place: Place, options: Options, result: Wanted) -> None:
+    if not (options.gh and options.sidecar and options.sidecar.gh_socket):
+        return
+    texts = {
+        "config.yml": gh_config_yml(options.sidecar.gh_socket),
+        "hosts.yml": gh_hosts_yml(github_hosts(options.forges)),
+    }
+    result.files |= {f"{place.gh_config}/{name}": (text, 0o644) for name, text in texts.items()}
 
 
 def _manual(place: Place, options: Options, result: Wanted) -> None:
@@ -100,4 +150,10 @@ def _manual(place: Place, options: Options, result: Wanted) -> None:
     result.files[f"{place.manual}/{MANUAL}"] = (text, 0o644)
 
 
-PARTS: tuple[Callable[[Place, Options, Wanted], None], ...] = (_git, _hosts, _launchers, _manual)
+PARTS: tuple[Callable[[Place, Options, Wanted], None], ...] = (
+    _git,
+    _settings,
+    _launchers,
+    _gh_settings,
+    _manual,
+)

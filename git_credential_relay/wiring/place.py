@@ -14,6 +14,11 @@ from git_credential_relay.executables import find_program
 from git_credential_relay.wiring.gitconfig import find_gits, system_file
 
 _MANIFEST = "git-credential-relay/install.json"
+# Each with the system file that it reads.
+_USUAL_GITS = {
+    "/usr/bin/git": "/etc/gitconfig",
+    "/usr/local/bin/git": "/usr/local/etc/gitconfig",
+}
 _LONGEST_CHAIN = 40  # of links, as Linux has it
 
 
@@ -22,12 +27,13 @@ class Place:
     """The paths of one installation, as they are called where it will run.
 
     `root` is what stands in front of them now, empty unless a root file system is being built.
-    `git` is the git that writes; `gh` tells whether a real gh is there. A `shared` place serves
-    every user, so its files must be readable by all.
+    `git` is the git that writes, `git_inside` the one that will run; `gh` tells whether a real gh
+    is there. A `shared` place serves every user, so its files must be readable by all.
     """
 
     root: str
     git: str
+    git_inside: str
     gitconfigs: tuple[str, ...]
     bin: str
     relay_env: str
@@ -35,6 +41,11 @@ class Place:
     manifest: str
     gh: bool
     shared: bool
+
+    @property
+    def gh_config(self) -> str:
+        """gh's settings in sidecar mode: beside relay.env, where no agent can change them."""
+        return f"{os.path.dirname(self.relay_env)}/gh"
 
     @property
     def anchor(self) -> str:
@@ -62,7 +73,7 @@ def system_place(path: str | None) -> Place:
     gits = find_gits(path)
     gitconfigs = dict.fromkeys(system_file(git) for git in gits)
     gh = find_program("gh", path) is not None
-    return _shared_place("", gits[0], tuple(gitconfigs), gh)
+    return _shared_place("", gits[0], gits[0], tuple(gitconfigs), gh)
 
 
 def root_place(root: str, path: str | None) -> Place:
@@ -80,13 +91,11 @@ def root_place(root: str, path: str | None) -> Place:
     def has(program: str) -> bool:
         return os.path.isfile(resolve(root, program))
 
-    gitconfigs = [
-        file
-        for prefix, file in (("/usr", "/etc/gitconfig"), ("/usr/local", "/usr/local/etc/gitconfig"))
-        if has(f"{prefix}/bin/git")
-    ]
+    found = {git: file for git, file in _USUAL_GITS.items() if has(git)}
+    gitconfigs = found or {"/usr/bin/git": _USUAL_GITS["/usr/bin/git"]}
     gh = any(has(f"{directory}/gh") for directory in ("/usr/local/bin", "/usr/bin"))
-    return _shared_place(root, find_gits(path)[0], tuple(gitconfigs or ["/etc/gitconfig"]), gh)
+    inside = next(iter(gitconfigs))
+    return _shared_place(root, find_gits(path)[0], inside, tuple(gitconfigs.values()), gh)
 
 
 def user_place(environ: Mapping[str, str]) -> Place:
@@ -102,11 +111,13 @@ def user_place(environ: Mapping[str, str]) -> Place:
             hint="run this as its owner",
         )
     path = environ.get("PATH")
+    git = find_gits(path)[0]
     state = environ.get("XDG_STATE_HOME", "")
     data = environ.get("XDG_DATA_HOME", "")
     return Place(
         root="",
-        git=find_gits(path)[0],
+        git=git,
+        git_inside=git,
         gitconfigs=(_global_file(environ, home),),
         bin=f"{home}/.local/bin",
         relay_env=user_files(environ)[0],
@@ -117,10 +128,13 @@ def user_place(environ: Mapping[str, str]) -> Place:
     )
 
 
-def _shared_place(root: str, git: str, gitconfigs: tuple[str, ...], gh: bool) -> Place:
+def _shared_place(
+    root: str, git: str, git_inside: str, gitconfigs: tuple[str, ...], gh: bool
+) -> Place:
     return Place(
         root=root,
         git=git,
+        git_inside=git_inside,
         gitconfigs=gitconfigs,
         bin="/usr/local/bin",  # the one directory that /etc/profile leaves in front on PATH
         relay_env=SYSTEM_FILES[-1],

@@ -34,7 +34,7 @@ ALL_OPTIONS = [
     "--host", "gitlab=https://git.example:8443/gitlab", "--host", "forgejo=code.example",
     "--gh", "--ssh-to-https", "--identity", "Ada Lovelace <ada@example.com>",
 ]  # fmt: skip
-BEFORE = {
+BEFORE: dict[str, dict[str, str | bytes]] = {
     "nothing": {},
     "empty-file": {"etc/gitconfig": ""},
     "foreign-helpers": {"etc/gitconfig": FOREIGN},

@@ -32,6 +32,22 @@ def test_helper_with_a_space_is_one_word_to_the_shell():
     assert helper_entries([], "/opt/my tools/relay's")[0][1] == "/opt/my\\ tools/relay\\'s"
 
 
+def test_with_a_sidecar_gits_own_client_comes_first():
+    """For every host the sidecar is asked, and then the helper that says why it had nothing."""
+    entries = helper_entries([GITHUB_COM], HELPER, "/run/my relay/git.sock")
+    asked = r"cache --socket=/run/my\ relay/git.sock"
+
+    assert entries == [
+        ("credential.helper", asked),
+        ("credential.helper", HELPER),
+        ("credential.https://github.com.helper", ""),
+        ("credential.https://github.com.helper", asked),
+        ("credential.https://github.com.helper", HELPER),
+        ("credential.https://github.com.useHttpPath", "true"),
+        ("http.maxRetries", "1"),
+    ]
+
+
 def test_two_forges_on_one_host_are_one_section():
     """Git compares hosts; which forge a path belongs to is the helper's to find out."""
     assert origins([GITLAB_OWN, GITLAB_OWN, CODEBERG]) == [

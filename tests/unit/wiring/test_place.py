@@ -53,7 +53,10 @@ def test_each_git_of_a_root_gets_its_own_file(tmp_path, gits, expected):
         path.parent.mkdir(parents=True)
         path.write_text("")
 
-    assert root_place(str(tmp_path), os.environ["PATH"]).gitconfigs == expected
+    place = root_place(str(tmp_path), os.environ["PATH"])
+    assert place.gitconfigs == expected
+    # By its name inside, whatever git this machine writes with.
+    assert place.git_inside == (f"/{gits[0]}" if gits else "/usr/bin/git")
 
 
 @pytest.mark.parametrize(
