@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from git_credential_relay.errors import (
     DeadlineExceededError,
     MalformedResponseError,
     RelayError,
+    TransportError,
 )
 from git_credential_relay.relay.client.classify import Fail, Retry, classify, error_body, server_now
 from git_credential_relay.relay.client.http import Http, bearer
@@ -30,7 +32,8 @@ SHORTEST_SECRET = 8
 class RelayClient:
     """Asks the relay API of `config`. One per process: it keeps its connection.
 
-    `secret` gives the workspace's secret, anew for each fetch.
+    `secret` gives the workspace's secret, anew for each fetch. Any number of threads may fetch at
+    a time, and close it meanwhile: what is under way then fails, and nothing is asked any more.
     """
 
     def __init__(
@@ -41,31 +44,43 @@ class RelayClient:
         self._clock = clock
         self._trace = trace
         self._http: Http | None = None
+        self._is_closed = False
+        self._guard = threading.Lock()
 
     def fetch(
-        self, target: Target, deadline: Deadline, refused_sha256: str | None = None
+        self,
+        target: Target,
+        deadline: Deadline,
+        refused_sha256: str | None = None,
+        min_lifetime: float | None = None,
     ) -> Credential:
         """A credential for `target`, freshly from the API.
 
         `refused_sha256` is the hash of a token that the forge refused: the API is asked for
-        another one. Raises RelayError: ApiError, TransportError, MalformedResponseError, …
+        another one. It is asked for a token with `min_lifetime` seconds left, the configured
+        ones if None. Raises RelayError: ApiError, TransportError, MalformedResponseError, …
         """
         secret = self._secret()
         try:
-            return self._fetch(target, secret, deadline, refused_sha256)
+            return self._fetch(target, secret, deadline, refused_sha256, min_lifetime)
         except RelayError as error:
             mask(error, secret)
             raise
 
     def _fetch(
-        self, target: Target, secret: Secret, deadline: Deadline, refused_sha256: str | None
+        self,
+        target: Target,
+        secret: Secret,
+        deadline: Deadline,
+        refused_sha256: str | None,
+        min_lifetime: float | None,
     ) -> Credential:
         def attempt() -> Credential | Retry:
             seconds = deadline.remaining()
             if not seconds:
                 raise DeadlineExceededError("no time left to ask the relay API")
             started = self._clock.monotonic()
-            outcome = self.send(target, secret, seconds, refused_sha256)
+            outcome = self.send(target, secret, seconds, refused_sha256, min_lifetime)
             took = round((self._clock.monotonic() - started) * 1000)
             self._trace("api", target=target, outcome=_summary(outcome), ms=took)
             return self.judge(outcome, target)
@@ -83,19 +98,24 @@ class RelayClient:
         return keep_trying(verdict, attempt, deadline, on_wait)
 
     def close(self) -> None:
-        """Give the connection back."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        """Give the connections back."""
+        with self._guard:
+            http, self._http, self._is_closed = self._http, None, True
+        if http is not None:
+            http.close()
 
     def send(
-        self, target: Target, secret: Secret, seconds: float, refused_sha256: str | None = None
+        self,
+        target: Target,
+        secret: Secret,
+        seconds: float,
+        refused_sha256: str | None = None,
+        min_lifetime: float | None = None,
     ) -> Outcome:
         """Ask once, within `seconds`: what came of it, before anybody judges it."""
         config = self._config
         api_url = config.api_url or ""
-        if self._http is None:
-            self._http = Http(config, api_url)
+        http = self._open(api_url)
         headers = bearer(secret)
         if refused_sha256:
             headers["Cache-Control"] = "no-cache"
@@ -105,13 +125,22 @@ class RelayClient:
             "host": target.forge.host,
             "path": target.repository or "",
             "use": target.use,
-            "minLifetime": str(int(config.min_lifetime)),
+            "minLifetime": str(int(config.min_lifetime if min_lifetime is None else min_lifetime)),
         }
         fields = {name: value for name, value in fields.items() if value}
         url = api_url + config.api_path
         if config.api_method == "POST":
-            return self._http.post(url, seconds, headers=headers, json=fields)
-        return self._http.get(url, seconds, headers=headers, params=fields)
+            return http.post(url, seconds, headers=headers, json=fields)
+        return http.get(url, seconds, headers=headers, params=fields)
+
+    def _open(self, api_url: str) -> Http:
+        """The one client of all threads: two would mean two sets of connections, one leaked."""
+        with self._guard:
+            if self._is_closed:
+                raise TransportError("the client of the relay API has been closed")
+            if self._http is None:
+                self._http = Http(self._config, api_url)
+            return self._http
 
     def judge(self, outcome: Outcome, target: Target) -> Credential | Retry:
         """The credential in an outcome, or that asking again can help; otherwise raises."""

@@ -35,11 +35,11 @@ class Http:
     """
 
     def __init__(self, config: Config, url: str) -> None:
-        proxy = _proxy(config, url)
+        proxy = find_proxy(config, url)
         self._has_proxy = proxy is not None
         self._client = httpx2.Client(
             transport=httpx2.HTTPTransport(
-                verify=_tls_context(config, url), proxy=proxy, trust_env=False
+                verify=tls_context(config, url), proxy=proxy, trust_env=False
             ),
             timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,
@@ -114,12 +114,12 @@ def _attempt(stream: Callable[[], AbstractContextManager[httpx2.Response]]) -> O
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answered(response.status_code, body, headers, is_cut)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        return Broken(_trouble(error), str(error))
+        return Broken(trouble_of(error), str(error))
     except Exception as error:  # noqa: BLE001 - or the asker would wait for this thread in vain
         return Broken(Trouble.READ, type(error).__name__)
 
 
-def _trouble(error: BaseException) -> Trouble:
+def trouble_of(error: BaseException) -> Trouble:
     """Which trouble an exception is, by the most telling one in its chain of causes."""
     chain: list[BaseException] = []
     link: BaseException | None = error
@@ -140,7 +140,11 @@ def _trouble(error: BaseException) -> Trouble:
     return Trouble.READ
 
 
-def _tls_context(config: Config, url: str) -> ssl.SSLContext:
+def tls_context(config: Config, url: str) -> ssl.SSLContext:
+    """Whom a connection to `url` trusts: the system's authorities and the configured ones.
+
+    Raises ConfigError when they cannot be read.
+    """
     if url.startswith("http://"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; loading authorities is slow
     try:
@@ -155,7 +159,8 @@ def _tls_context(config: Config, url: str) -> ssl.SSLContext:
     return context
 
 
-def _proxy(config: Config, url: str) -> httpx2.Proxy | None:
+def find_proxy(config: Config, url: str) -> httpx2.Proxy | None:
+    """The configured proxy for `url`; None to connect directly. Raises ConfigError."""
     scheme, host, _ = split_url(url)
     value = config.value(f"{scheme.upper()}_PROXY")
     if value is None or is_loopback(host):
