@@ -47,9 +47,10 @@ check: $(VENV)/.dev ## formatting, lint, types, import direction, shell scripts
 	else echo 'check: no shellcheck, so shell scripts are not checked (apt-get install shellcheck)'; fi
 	@echo 'check: all good'
 
-bench: $(VENV)/.dev ## start-up and warm `get` beside named peers, and the broker under load
+bench: $(VENV)/.dev ## a `get` beside named peers, the sidecar and the broker under load
 	@$(BIN)/python -m compileall -q git_credential_relay
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+	@echo && $(BIN)/python -m benchmarks.sidecar
 	@echo && $(BIN)/python benchmarks/broker.py
 
 lock: $(VENV)/.made-in ## choose and pin new versions of everything in requirements/*.in

@@ -58,22 +58,25 @@ class Contender:
 class _Api(BaseHTTPRequestHandler):
     """A cloud API that answers at once."""
 
+    answer = ANSWER
+
     def do_GET(self) -> None:
         """Give out the token."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(ANSWER)))
+        self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
-        self.wfile.write(ANSWER)
+        self.wfile.write(self.answer)
 
     def log_message(self, *args: object) -> None:
         """Keep quiet."""
 
 
 @contextmanager
-def cloud_api() -> Iterator[str]:
-    """The address of a running API."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Api)
+def cloud_api(answer: bytes = ANSWER) -> Iterator[str]:
+    """The address of a running API that gives this answer."""
+    handler = type("_OneAnswer", (_Api,), {"answer": answer})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

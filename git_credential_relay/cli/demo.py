@@ -15,7 +15,8 @@ def demo_command(ctx: click.Context) -> None:
     """Watch real git clone and push with tokens that expire between the pushes.
 
     Everything runs on loopback, in a temporary directory: the broker, a GitHub and a GitLab, and
-    a bare agent environment. The exit code is 1 when a step is not as promised.
+    a bare agent environment; then a sidecar, and an agent beside it who has no secret (as another
+    user when you are root). The exit code is 1 when a step is not as promised.
 
     It needs the extra `broker`: pip install 'git-credential-relay[broker]'.
     """

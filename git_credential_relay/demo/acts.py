@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from git_credential_relay.demo.agent import Agent, CommandResult
 from git_credential_relay.demo.broker import Vend
 from git_credential_relay.demo.forge import ForgeRequest, PlaygroundForge
+from git_credential_relay.demo.shell import CommandResult, Shell
 from git_credential_relay.demo.timeline import short_hash
 from git_credential_relay.demo.world import REPOSITORY, World
 
@@ -16,15 +16,19 @@ class BrokenPromiseError(Exception):
     """The evidence of a step does not bear out its promise; says what was seen instead."""
 
 
+class LeftOutError(Exception):
+    """A step cannot be shown on this machine; says why."""
+
+
 def clone_with(
-    world: World, agent: Agent, url: str, directory: str, *settings: str
+    world: World, agent: Shell, url: str, directory: str, *settings: str
 ) -> CommandResult:
     """Clone as an agent does."""
     world.timeline.event("agent", f"git clone {url} {directory}")
     return agent.git(*settings, "clone", "--quiet", url, directory)
 
 
-def commit(agent: Agent, directory: str) -> None:
+def commit(agent: Shell, directory: str) -> None:
     """Add one commit to a clone."""
     path = agent.work / directory
     with (path / "diary.txt").open("a") as diary:
@@ -34,7 +38,7 @@ def commit(agent: Agent, directory: str) -> None:
         expect(result.is_ok, "the commit failed", result)
 
 
-def run_push(world: World, agent: Agent, directory: str, *refs: str) -> CommandResult:
+def run_push(world: World, agent: Shell, directory: str, *refs: str) -> CommandResult:
     """Push a clone, whether it works or not."""
     command = " ".join(("git push", *refs))
     world.timeline.event("agent", command)
@@ -52,7 +56,7 @@ def push(world: World) -> None:
     expect_landed(world.agent, "app", world.forge, REPOSITORY)
 
 
-def expect_landed(agent: Agent, directory: str, forge: PlaygroundForge, repository: str) -> None:
+def expect_landed(agent: Shell, directory: str, forge: PlaygroundForge, repository: str) -> None:
     """The forge's main is what the clone has checked out."""
     head = agent.git("rev-parse", "HEAD", cwd=agent.work / directory).stdout.strip()
     expect(forge.commit_of(repository) == head, "the commit did not arrive at the forge")
@@ -92,8 +96,8 @@ def comfortable_token(world: World) -> Vend:
 
 
 def newest_vend(world: World) -> Vend:
-    """The last token that was handed out."""
-    vends = world.broker.vends
+    """The last token that was handed out to the acting agent."""
+    vends = [vend for vend in world.broker.vends if vend.workspace == world.workspace]
     expect(bool(vends), "no token was ever vended")
     return vends[-1]
 
@@ -107,6 +111,22 @@ def wait_for_expiry(world: World, token: Vend) -> None:
             "agent", f"waits {seconds:.1f} s for {short_hash(token.token_sha256)} to expire"
         )
         world.sleep(seconds)
+
+
+def push_with_revoked(world: World, revoked: str) -> list[CommandResult]:
+    """Have the forge revoke a token, then push, and once more if that fails; the pushes."""
+    world.forge.tokens.revoke_sha256(revoked)
+    world.timeline.event("forge", f"revokes {short_hash(revoked)}, and nobody tells the relay")
+    seen = len(world.forge.requests)
+    commit(world.agent, "app")
+    pushes = [run_push(world, world.agent, "app")]
+    if not pushes[0].is_ok:
+        pushes.append(run_push(world, world.agent, "app"))
+    requests = world.forge.requests[seen:]
+    expect(any(is_refused(r, revoked) for r in requests), "the revoked token was never refused")
+    expect(pushes[-1].is_ok, "the push after the refused one failed too", pushes[-1])
+    expect(last_token(world.forge) != revoked, "the revoked token was used again")
+    return pushes
 
 
 def last_token(forge: PlaygroundForge) -> str | None:

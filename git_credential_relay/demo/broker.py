@@ -6,23 +6,17 @@ import secrets
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from git_credential_relay.demo.server import ServerProcess
 from git_credential_relay.wiring.launcher import launcher_script
 
-_START_SECONDS = 60
-# Longer than the broker's own drain: killed, it would leave a request without its record.
-_STOP_SECONDS = 30
+_COMMAND_SECONDS = 60
 _READY = "listening on "
-
-
-class BrokerStartError(Exception):
-    """The broker did not start; says what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +56,11 @@ class DemoBroker:
         self.admin_secret = f"admin_{secrets.token_hex(24)}"
         self._observe = observe
         self._address = "127.0.0.1:0"
-        self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._answers: list[Vend] = []
         self._read_bytes = 0
         directory.mkdir(mode=0o700)
+        self._process = ServerProcess(directory / "broker.log", _READY)
         self.config = directory / "broker.toml"
         self.config.write_text(
             f'audit_file = "audit.ndjson"\n{configuration}\n[admin]\nsecret_file = "admin.secret"\n'
@@ -98,11 +92,6 @@ class DemoBroker:
         return f"http://{self._address}"
 
     @property
-    def log(self) -> Path:
-        """What the broker has written on stderr."""
-        return self.directory / "broker.log"
-
-    @property
     def answers(self) -> tuple[Vend, ...]:
         """Every vend and refusal on record, oldest first."""
         self.poll()
@@ -118,35 +107,18 @@ class DemoBroker:
         """Begin to answer; nothing happens when it does already.
 
         Raises:
-            BrokerStartError: It ended at once, or was not ready in time.
+            ServerStartError: It ended at once, or was not ready in time.
         """
-        if self._process is not None:
+        if self._process.pid is not None:
             return
         options = ["--config", str(self.config), "--listen", self._address]
-        with self.log.open("ab") as log:
-            begin = log.tell()
-            self._process = subprocess.Popen(
-                [str(self.command), "broker", "serve", *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(),
-                cwd=self.directory,
-                start_new_session=True,
-            )
-        self._address = self._wait_until_ready(begin)
+        command = [str(self.command), "broker", "serve", *options]
+        url = self._process.start(command, self._environment(), self.directory)
+        self._address = url.partition("://")[2]
 
     def stop(self) -> None:
         """Become unreachable; nothing happens when it is already."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._process.stop()
 
     def run(self, *arguments: str) -> str:
         """What a command of the program prints, run as an operator does beside the broker.
@@ -161,7 +133,7 @@ class DemoBroker:
             text=True,
             env=self._environment(),
             cwd=self.directory,
-            timeout=_START_SECONDS,
+            timeout=_COMMAND_SECONDS,
         )
         return completed.stdout
 
@@ -184,18 +156,6 @@ class DemoBroker:
         whole = content[: content.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
-
-    def _wait_until_ready(self, begin: int) -> str:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            said = self.log.read_bytes()[begin:].decode(errors="replace")
-            if _READY in said:
-                return said.split(_READY)[1].split()[0].partition("://")[2]
-            if self._process is None or self._process.poll() is not None:
-                break
-            time.sleep(0.02)
-        self.stop()
-        raise BrokerStartError(said.strip() or "the broker did not start in time")
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.defpath, "HOME": str(self.directory)}

@@ -7,7 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_credential_relay.demo.agent import Agent, CommandResult
+from git_credential_relay.demo.agent import Agent
+from git_credential_relay.demo.shell import CommandResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
-"""The steps of the demo: each acts, then compares the evidence with its promise."""
+"""The steps with the relay in the agent: each acts, then compares evidence and promise."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from git_credential_relay.demo.acts import (
@@ -10,16 +8,16 @@ from git_credential_relay.demo.acts import (
     commit,
     expect,
     expect_landed,
-    is_refused,
     last_token,
     newest_vend,
     push,
+    push_with_revoked,
     relay_lines,
     run_push,
     wait_for_expiry,
     within_a_life,
 )
-from git_credential_relay.demo.agent import Agent, CommandResult
+from git_credential_relay.demo.agent import Agent
 from git_credential_relay.demo.broker import Vend
 from git_credential_relay.demo.forge import PlaygroundForge
 from git_credential_relay.demo.leaks import (
@@ -29,19 +27,12 @@ from git_credential_relay.demo.leaks import (
     needles_for,
 )
 from git_credential_relay.demo.merge import merge_branch
+from git_credential_relay.demo.shell import CommandResult
+from git_credential_relay.demo.step import Step
 from git_credential_relay.demo.timeline import short_hash
 from git_credential_relay.demo.world import FORBIDDEN_REPOSITORY, PROJECT, REPOSITORY, World
 
 BRANCH = "agent/work"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step; `act` returns a remark for the reader or raises BrokenPromiseError."""
-
-    title: str
-    promise: str
-    act: Callable[[World], str]
 
 
 def clone(world: World) -> str:
@@ -87,28 +78,13 @@ def push_after_revocation(world: World) -> str:
     pushes: list[CommandResult] = []
 
     def act(token: Vend) -> None:
-        pushes[:] = _push_with_revoked(world, token.token_sha256 or "")
+        pushes[:] = push_with_revoked(world, token.token_sha256 or "")
 
     within_a_life(world, act)
-    expect_landed(world.agent, "app", world.forge, REPOSITORY)
+    expect_landed(world.direct_agent, "app", world.forge, REPOSITORY)
     if pushes[0].is_ok:
         return "this git asked again within the same push"
     return "this git gives up on a 401: one push failed, and the next one worked by itself"
-
-
-def _push_with_revoked(world: World, revoked: str) -> list[CommandResult]:
-    world.forge.tokens.revoke_sha256(revoked)
-    world.timeline.event("forge", f"revokes {short_hash(revoked)}, and nobody tells the relay")
-    seen = len(world.forge.requests)
-    commit(world.agent, "app")
-    pushes = [run_push(world, world.agent, "app")]
-    if not pushes[0].is_ok:
-        pushes.append(run_push(world, world.agent, "app"))
-    requests = world.forge.requests[seen:]
-    expect(any(is_refused(r, revoked) for r in requests), "the revoked token was never refused")
-    expect(pushes[-1].is_ok, "the push after the refused one failed too", pushes[-1])
-    expect(last_token(world.forge) != revoked, "the revoked token was used again")
-    return pushes
 
 
 def push_without_broker(world: World) -> str:
@@ -138,7 +114,7 @@ def clone_from_foreign_host(world: World) -> str:
         world.foreign.url_of(REPOSITORY),
         "foreign",
         # Without this line git would not even ask: the relay is configured for our forge alone.
-        *("-c", f"credential.helper={world.agent.helper}"),
+        *("-c", f"credential.helper={world.direct_agent.helper}"),
         *("-c", "credential.useHttpPath=true"),
     )
     expect(not result.is_ok, "the clone worked")
@@ -187,7 +163,7 @@ def merge_after_expiry(world: World) -> str:
     """Merge the branches at both forges, when every token of their pushes is over."""
     wait_for_expiry(world, max(world.broker.vends, key=lambda vend: vend.expires_at or 0))
     jobs: tuple[tuple[Agent, str, PlaygroundForge, str], ...] = (
-        (world.agent, "app", world.forge, REPOSITORY),
+        (world.direct_agent, "app", world.forge, REPOSITORY),
         (world.agents["rig"], "site", world.lab, PROJECT),
     )
     for agent, directory, forge, repository in jobs:
@@ -237,6 +213,7 @@ STEPS = (
         "Make a workspace for a repository, and clone with nothing configured but the relay",
         "the App's access was verified at once, and one token was vended at the moment of use",
         clone,
+        chapter="Direct: the relay runs in the agent, for each command anew",
     ),
     Step(
         "Commit and push",

@@ -5,17 +5,26 @@ import subprocess
 from collections.abc import Sequence
 from typing import TextIO
 
-from git_credential_relay.demo.acts import BrokenPromiseError
-from git_credential_relay.demo.agent import CommandTimeoutError
+from git_credential_relay.demo import resident_steps, steps
+from git_credential_relay.demo.acts import BrokenPromiseError, LeftOutError
 from git_credential_relay.demo.backend import GitMissingError
-from git_credential_relay.demo.broker import BrokerStartError
-from git_credential_relay.demo.steps import STEPS, Step
+from git_credential_relay.demo.server import ServerStartError
+from git_credential_relay.demo.shell import CommandTimeoutError
+from git_credential_relay.demo.step import Step
 from git_credential_relay.demo.timeline import Timeline, style_for
 from git_credential_relay.demo.world import World, build_world
 
+_BROKEN = (
+    BrokenPromiseError,
+    CommandTimeoutError,
+    ServerStartError,
+    subprocess.CalledProcessError,
+)
+STEPS = (*steps.STEPS, *resident_steps.STEPS)
+
 
 def run(out: TextIO, steps: Sequence[Step] = STEPS) -> bool:
-    """Run the demo and return whether every step was as promised.
+    """Run the demo and return whether every step was as promised, or could not be shown here.
 
     Everything it starts and writes is gone afterwards, also after an interrupt.
     """
@@ -23,12 +32,14 @@ def run(out: TextIO, steps: Sequence[Step] = STEPS) -> bool:
     try:
         with build_world(timeline) as world:
             _introduce(world)
-            kept = sum(_tell(world, number, step) for number, step in enumerate(steps, 1))
-            timeline.summary(kept, len(steps), _count_tokens(world))
-    except (GitMissingError, BrokerStartError) as exc:
+            told = [_tell(world, number, step) for number, step in enumerate(steps, 1)]
+            left_out = told.count(None)
+            kept, total = told.count(True), len(told) - left_out
+            timeline.summary(kept, total, _count_tokens(world), left_out)
+    except (GitMissingError, ServerStartError) as exc:
         timeline.line(str(exc))
         return False
-    return kept == len(steps)
+    return kept == total
 
 
 def _introduce(world: World) -> None:
@@ -47,11 +58,17 @@ def _count_tokens(world: World) -> int:
     return len(world.forge.tokens.issued) + len(world.lab.tokens.issued)
 
 
-def _tell(world: World, number: int, step: Step) -> bool:
+def _tell(world: World, number: int, step: Step) -> bool | None:
+    """Whether the promise was kept; None where it could not be shown."""
+    if step.chapter:
+        world.timeline.chapter(step.chapter)
     world.timeline.step(number, step.title)
     try:
         remark = step.act(world)
-    except (BrokenPromiseError, CommandTimeoutError, subprocess.CalledProcessError) as exc:
+    except LeftOutError as exc:
+        world.timeline.left_out(str(exc))
+        return None
+    except _BROKEN as exc:
         world.timeline.verdict(False, f"{step.promise}\nbut {_redact(world, str(exc))}")
         return False
     world.timeline.verdict(True, f"{step.promise}\n{remark}".rstrip())

@@ -10,6 +10,7 @@ from typing import TextIO
 _ACTOR_COLOURS = {
     "agent": "36",
     "relay": "35",
+    "sidecar": "35",
     "broker": "34",
     "admin": "32",
     "forge": "33",
@@ -78,11 +79,24 @@ def format_verdict(is_kept: bool, text: str, style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
-def format_summary(kept: int, total: int, seconds: float, tokens: int, style: Style) -> str:
-    """Return the last line."""
+def format_chapter(title: str, style: Style) -> str:
+    """Return the heading of several steps."""
+    return "\n" + style.paint(f"== {title} ==", "1") + "\n"
+
+
+def format_left_out(reason: str) -> str:
+    """Return the end of a step that cannot be shown here."""
+    return f"   - left out: {reason}\n"
+
+
+def format_summary(
+    kept: int, total: int, seconds: float, tokens: int, style: Style, left_out: int = 0
+) -> str:
+    """Return the last line; `total` does not count the steps that were left out."""
+    rest = f"; {left_out} could not be shown here" if left_out else ""
     return (
         f"\n{style.mark(kept == total)} {kept} of {total} promises kept in {seconds:.1f} s, "
-        f"with {tokens} short-lived tokens and none left behind\n"
+        f"with {tokens} short-lived tokens and none left behind{rest}\n"
         if kept == total
         else f"\n{style.mark(False)} {total - kept} of {total} promises broken\n"
     )
@@ -113,6 +127,10 @@ class Timeline:
         """Write what someone just did."""
         self._write(format_event(self.seconds, actor, text, self._style))
 
+    def chapter(self, title: str) -> None:
+        """Begin several steps."""
+        self._write(format_chapter(title, self._style))
+
     def step(self, number: int, title: str) -> None:
         """Begin a step."""
         self._write(format_step(number, title, self._style))
@@ -121,9 +139,13 @@ class Timeline:
         """End a step."""
         self._write(format_verdict(is_kept, text, self._style))
 
-    def summary(self, kept: int, total: int, tokens: int) -> None:
+    def left_out(self, reason: str) -> None:
+        """End a step that cannot be shown here."""
+        self._write(format_left_out(reason))
+
+    def summary(self, kept: int, total: int, tokens: int, left_out: int = 0) -> None:
         """End the timeline."""
-        self._write(format_summary(kept, total, self.seconds, tokens, self._style))
+        self._write(format_summary(kept, total, self.seconds, tokens, self._style, left_out))
 
     def _write(self, text: str) -> None:
         with self._lock:

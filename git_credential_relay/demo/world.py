@@ -16,6 +16,15 @@ from git_credential_relay.demo.github import PlaygroundGitHub
 from git_credential_relay.demo.github_jwt import generate_app_key
 from git_credential_relay.demo.gitlab import PlaygroundGitLab
 from git_credential_relay.demo.pace import Pace, measure_start
+from git_credential_relay.demo.resident import (
+    STRANGER_UID,
+    DemoSidecar,
+    Machine,
+    Residence,
+    ResidentAgent,
+    find_other_uid,
+)
+from git_credential_relay.demo.shell import Shell
 from git_credential_relay.demo.timeline import Timeline, short_hash
 
 REPOSITORY = "acme/app"
@@ -59,21 +68,63 @@ class World:
     now: Callable[[], float]
     sleep: Callable[[float], None]
     agents: dict[str, Agent] = field(default_factory=dict)
+    residence: Residence | None = None
 
     @property
-    def agent(self) -> Agent:
+    def agent(self) -> Shell:
+        """Who acts: the agent of most of the story, and later the one beside the sidecar."""
+        if self.residence is not None:
+            return self.residence.agent
+        return self.direct_agent
+
+    @property
+    def direct_agent(self) -> Agent:
         """The agent of most of the story, made with its workspace at first sight."""
         return self.agents.get("agent") or self.hire("agent", self.forge, REPOSITORY)
+
+    @property
+    def workspace(self) -> str:
+        """Whose tokens the acting agent has."""
+        return "agent" if self.residence is None else "resident"
 
     @property
     def secrets(self) -> list[str]:
         """Every token ever minted, and every secret that is to stay where it is."""
         issued = [*self.forge.tokens.issued, *self.lab.tokens.issued]
         secrets = [agent.secret_file.read_text().strip() for agent in self.agents.values()]
+        if self.residence is not None:
+            secrets.append(self.residence.sidecar.secret)
         return [*(token.token for token in issued), *secrets, self.broker.admin_secret]
 
     def hire(self, name: str, forge: PlaygroundForge, repository: str) -> Agent:
         """Make a workspace for the repository's address, and an agent with what came back."""
+        settings = self._make_workspace(name, forge, repository)
+        self.agents[name] = Agent(self.root / name, self.git, sys.executable, settings)
+        return self.agents[name]
+
+    def take_residence(self) -> Residence:
+        """Start a sidecar with a workspace of its own, and have an agent beside it from now on.
+
+        Raises:
+            ServerStartError: The sidecar did not start.
+        """
+        settings = self._make_workspace("resident", self.forge, REPOSITORY)
+        # Whoever the agent is may look at everything here that is not private.
+        self.root.chmod(0o755)
+        uid = find_other_uid(self.git, self.root)
+        sidecar = DemoSidecar(self.root / "sidecar", self.root / "served", settings, uid)
+        machine = Machine(self.root / "machine", self.git, sidecar, settings.forge_url)
+        agent = ResidentAgent(self.root / "resident", machine, uid)
+        self.residence = Residence(sidecar, agent, None if uid is None else STRANGER_UID)
+        sidecar.start()
+        return self.residence
+
+    def close(self) -> None:
+        """End what the steps have started."""
+        if self.residence is not None:
+            self.residence.sidecar.stop()
+
+    def _make_workspace(self, name: str, forge: PlaygroundForge, repository: str) -> RelaySettings:
         url = forge.url_of(repository)
         env_file = self.root / f"{name}.env"
         self.timeline.event("admin", f"broker workspace create {url}")
@@ -85,7 +136,7 @@ class World:
         values = dict(line.split("=", 1) for line in env_file.read_text().splitlines())
         env_file.unlink()
         kind = "gitlab=" if forge is self.lab else ""
-        settings = RelaySettings(
+        return RelaySettings(
             values.pop("CLOUD_API_URL"),
             values.pop("WORKSPACE_ID"),
             values.pop("WORKSPACE_TOKEN"),
@@ -93,8 +144,6 @@ class World:
             self.pace.min_lifetime_seconds,
             values,
         )
-        self.agents[name] = Agent(self.root / name, self.git, sys.executable, settings)
-        return self.agents[name]
 
 
 @contextlib.contextmanager
@@ -103,7 +152,7 @@ def build_world(timeline: Timeline) -> Iterator[World]:
 
     Raises:
         GitMissingError: No git on PATH.
-        BrokerStartError: The broker did not start.
+        ServerStartError: The broker did not start.
     """
     git = find_git()
     narrator = _Narrator(timeline)
@@ -139,7 +188,7 @@ def build_world(timeline: Timeline) -> Iterator[World]:
             )
         )
         narrator.poll = broker.poll
-        yield World(
+        world = World(
             root,
             git,
             forge,
@@ -153,6 +202,9 @@ def build_world(timeline: Timeline) -> Iterator[World]:
             time.time,
             time.sleep,
         )
+        narrator.has_sidecar = lambda: world.residence is not None
+        stack.callback(world.close)
+        yield world
 
 
 class _Narrator:
@@ -160,6 +212,7 @@ class _Narrator:
 
     def __init__(self, timeline: Timeline) -> None:
         self.poll: Callable[[], None] = lambda: None
+        self.has_sidecar: Callable[[], bool] = lambda: False
         self._timeline = timeline
         self._fresh: set[str] = set()
 
@@ -187,7 +240,9 @@ class _Narrator:
         if token is not None and request.method == "GET":
             # The broker has told about a fresh token already; any other came out of the cache.
             if token not in self._fresh:
-                self._timeline.event("relay", f"answers from its cache: {short_hash(token)}")
+                whose = "sidecar", "memory"
+                actor, place = whose if self.has_sidecar() else ("relay", "cache")
+                self._timeline.event(actor, f"answers from its {place}: {short_hash(token)}")
             self._fresh.discard(token)
         line = _describe(request)
         if line is not None:

@@ -1,20 +1,21 @@
-"""Fixtures of the clients' tests: a wired machine without a network, and opencode on it."""
+"""Fixtures of the clients' tests: wired machines without a network, and opencode on them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.loopback_only import loopback_only
+from tests.clients.modes import DIRECT, SIDECAR, Machine, beside_a_sidecar, direct
 from tests.clients.opencode import UID, OpenCode, serve
 from tests.clients.provider import Provider
 from tests.fakes.installed import install
-from tests.fakes.wired import WiredMachine, wired_machine
+from tests.fakes.wired import wired_machine
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -45,14 +46,26 @@ def program(open_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machine(program: Path, open_directory: Path) -> Iterator[WiredMachine]:
+def installed(program: Path, open_directory: Path) -> Path:
+    """The package as a user gets it."""
+    return install(open_directory)
+
+
+@pytest.fixture(scope="session", params=[DIRECT, SIDECAR])
+def machine(
+    request: pytest.FixtureRequest, installed: Path, open_directory: Path
+) -> Iterator[Machine]:
     """A machine that `install` has wired for the playground forge, with loopback alone."""
-    with loopback_only(), wired_machine(install(open_directory), open_directory) as machine:
-        yield machine
+    with loopback_only(), wired_machine(installed, open_directory) as wired:
+        if request.param == DIRECT:
+            yield direct(wired)
+            return
+        with beside_a_sidecar(wired, installed, open_directory) as machine:
+            yield machine
 
 
 @pytest.fixture(scope="session")
-def provider(machine: WiredMachine) -> Iterator[Provider]:
+def provider(machine: Machine) -> Iterator[Provider]:
     """The model, in the machine's network."""
     provider = Provider()
     provider.start()
@@ -62,10 +75,10 @@ def provider(machine: WiredMachine) -> Iterator[Provider]:
 
 @pytest.fixture(scope="session")
 def opencode(
-    machine: WiredMachine, program: Path, provider: Provider, open_directory: Path
+    machine: Machine, program: Path, provider: Provider, open_directory: Path
 ) -> Iterator[OpenCode]:
-    """One server for all tests."""
-    with serve(machine, program, provider, open_directory / "served") as opencode:
+    """One server for all tests of a machine."""
+    with serve(machine, program, provider, open_directory / f"served-{machine.mode}") as opencode:
         yield opencode
 
 
@@ -75,3 +88,23 @@ def directory(opencode: OpenCode) -> Path:
     directory = Path(tempfile.mkdtemp(prefix="work-", dir=opencode.home))
     os.chown(directory, UID, UID)
     return directory
+
+
+@pytest.fixture
+def run(opencode: OpenCode, machine: Machine, directory: Path) -> Callable[..., list[str]]:
+    """Runs a script in one of the WAYS, its words in braces filled in; the output's lines."""
+
+    def run(
+        way: str,
+        script: str,
+        branch: str = "none",
+        repository: str = "acme/app",
+        clone: str = "clone",
+        within: str = ".",
+    ) -> list[str]:
+        url = machine.forge.url_of(repository)
+        script = script.format(url=url, branch=branch, clone=clone)
+        output: str = getattr(opencode, way)(script, directory / within)
+        return output.splitlines()
+
+    return run

@@ -26,6 +26,8 @@ QUIET = {
     "OPENCODE_DISABLE_MODELS_FETCH": "1",
 }
 UID = 1000
+# The names of the methods below by which it runs a command.
+WAYS = ("shell", "terminal", "agent")
 START_SECONDS = 60
 RUN_SECONDS = 45
 

@@ -9,26 +9,14 @@ from functools import partial
 import pytest
 
 from git_credential_relay.demo.leaks import find_in_files, needles_for
-from tests.clients.opencode import wait_until
+from tests.clients.modes import DIRECT
+from tests.clients.opencode import WAYS, wait_until
 from tests.clients.short_lived import short_lived
 
-WAYS = ("shell", "terminal", "agent")
 CLONE = "set -eu; git clone --quiet {url} {clone}; cd {clone}\n"
 COMMIT = "echo {branch} >file; git add file; git commit --quiet --message {branch}\n"
 UNWIRED = "export GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0\n"
 PUSH = "git push --quiet origin HEAD:refs/heads/{branch}; git rev-parse HEAD\n"
-
-
-@pytest.fixture
-def run(opencode, machine, directory):
-    """Runs a script in one of the WAYS, its words in braces filled in; the output's lines."""
-
-    def run(way, script, branch="none", repository="acme/app", clone="clone", within="."):
-        url = machine.forge.url_of(repository)
-        script = script.format(url=url, branch=branch, clone=clone)
-        return getattr(opencode, way)(script, directory / within).splitlines()
-
-    return run
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -62,7 +50,9 @@ def test_without_the_wiring_none_does(machine, run, way):
 
 def test_a_push_with_the_next_token(machine, opencode, run):
     """A token that died of age meanwhile is replaced, and the server is the same."""
-    with short_lived(machine, lifetime=10, min_lifetime=5) as cloud:
+    # Without a Python to start for each question less time is enough.
+    lifetime, min_lifetime = (10, 5) if machine.mode == DIRECT else (5, 2)
+    with short_lived(machine, lifetime, min_lifetime) as cloud:
         run("shell", CLONE + COMMIT + PUSH, branch="first")
         [*_, first] = cloud.vends
         used = {request.token_sha256 for request in machine.forge.requests}

@@ -59,10 +59,10 @@ def test_relay_env_names_the_secret_file_and_not_the_secret(agent):
     assert [line for line in relay_env if not line.startswith("#")] == [
         "CLOUD_API_URL=http://127.0.0.1:9",
         "WORKSPACE_ID=workspace",
-        f"WORKSPACE_TOKEN_FILE={agent.secret_file}",
         "GIT_CREDENTIAL_RELAY_MIN_LIFETIME=2",
-        f"GIT_CREDENTIAL_RELAY_CACHE_DIR={agent.cache_directory}",
         "GIT_CREDENTIAL_RELAY_FALLBACK=off",
+        f"WORKSPACE_TOKEN_FILE={agent.secret_file}",
+        f"GIT_CREDENTIAL_RELAY_CACHE_DIR={agent.cache_directory}",
         f"GIT_CREDENTIAL_RELAY_HOSTS=github={FORGE}",
     ]
     assert agent.secret_file.read_text() == "canary\n"

@@ -7,7 +7,9 @@ import pytest
 from git_credential_relay.demo.timeline import (
     Style,
     Timeline,
+    format_chapter,
     format_event,
+    format_left_out,
     format_step,
     format_summary,
     format_verdict,
@@ -64,7 +66,8 @@ def test_colour_is_only_where_wanted():
 
     def everything(style: Style) -> str:
         return (
-            format_step(1, "title", style)
+            format_chapter("title", style)
+            + format_step(1, "title", style)
             + format_event(0, "forge", "text", style)
             + format_verdict(True, "promise", style)
             + format_summary(1, 2, 3, 4, style)
@@ -105,6 +108,19 @@ def test_hash_is_shortened():
 def test_summary_tells_the_result(kept, expected):
     """The last line tells whether all promises were kept."""
     assert format_summary(kept, 8, 9.0, 3, PLAIN) == expected
+
+
+def test_summary_tells_what_was_left_out():
+    """Steps that could not be shown are told, and count neither way."""
+    line = format_summary(8, 8, 9.0, 3, PLAIN, 2)
+
+    assert line.endswith("none left behind; 2 could not be shown here\n")
+
+
+def test_headings_and_gaps_are_plain_lines():
+    """A chapter has a heading of its own; a step that was left out has its reason."""
+    assert format_chapter("Sidecar", PLAIN) == "\n== Sidecar ==\n"
+    assert format_left_out("no gh") == "   - left out: no gh\n"
 
 
 def test_timeline_writes_times_since_its_beginning():
