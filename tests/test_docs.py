@@ -91,6 +91,7 @@ def test_every_error_code_is_documented_and_every_documented_one_exists():
         "docs/errors.md",
         "docs/doctor.md",
         "docs/images.md",
+        "docs/sidecar.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
     ],

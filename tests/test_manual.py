@@ -41,7 +41,9 @@ def test_every_setting_is_described(setting):
     assert all(name in entry for name in setting.names[1:] if not name.endswith("_FILE"))
 
 
-@pytest.mark.parametrize("command", ["install", "uninstall", "doctor", "token", "exec"])
+@pytest.mark.parametrize(
+    "command", ["install", "uninstall", "doctor", "token", "exec", "sidecar", "status"]
+)
 def test_the_synopsis_has_every_option(command):
     """Each option that the command's own help lists."""
     shown = run_program(command, "--help", COLUMNS="200").stdout

@@ -14,12 +14,12 @@ from git_credential_relay.credential.forge import Forge
 from git_credential_relay.errors import ConfigError
 from git_credential_relay.relay.process import given_environment
 from git_credential_relay.secret import redact
+from git_credential_relay.settings import DEFAULT_SOCKET
 from git_credential_relay.wiring.change import Plan
 from git_credential_relay.wiring.files import only_one
 from git_credential_relay.wiring.install import plan_install, plan_uninstall
 from git_credential_relay.wiring.parts import DIRECT, SIDECAR, Options, named_forges
 from git_credential_relay.wiring.place import Place, root_place, system_place, user_place
-from git_credential_relay.wiring.sidecar import DEFAULT_SOCKET
 
 _root = click.option("--root", metavar="DIR", help="a root file system that is being built")
 _global = click.option("--global", "for_user", is_flag=True, help="for yourself alone")

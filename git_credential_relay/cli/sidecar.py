@@ -11,8 +11,12 @@ from git_credential_relay.settings import DEFAULT_SOCKET, PREFIX
 
 
 @click.command("sidecar")
-@click.option("--socket", metavar="PATH", help="where git's own cache client finds it")
-@click.option("--gh-socket", metavar="PATH", help="where gh finds it, as its http_unix_socket")
+@click.option(
+    "--socket", metavar="PATH", help=f"where git's own cache client finds it  [{DEFAULT_SOCKET}]"
+)
+@click.option(
+    "--gh-socket", metavar="PATH", help="where gh finds it, as its http_unix_socket  [none]"
+)
 @click.pass_context
 def sidecar_command(ctx: click.Context, socket: str | None, gh_socket: str | None) -> None:
     """Hold the workspace's secret and its tokens, and answer git and gh over unix sockets.

@@ -10,6 +10,7 @@ from git_credential_relay.credential.forge import Forge, Target
 from git_credential_relay.doctor.addresses import forge_at, secrets_in, ssh_place, target_of
 from git_credential_relay.doctor.git import Done, Git, Version
 from git_credential_relay.doctor.gitconfig import Entry, rewritten
+from git_credential_relay.doctor.helper_commands import sidecar_socket
 from git_credential_relay.doctor.repository import (
     Address,
     Repository,
@@ -69,6 +70,22 @@ class Scene:
     addresses: list[Address] = field(default_factory=list)
     url: str = DEFAULT_URL
     secrets: list[Secret] = field(default_factory=list)
+
+    @property
+    def socket(self) -> str | None:
+        """Where the sidecar is that our programs, or git's own client, are told to ask."""
+        configured = self.config.socket if self.config is not None else None
+        return configured or next(iter(self.git_sockets), None)
+
+    @property
+    def git_sockets(self) -> list[str]:
+        """The sidecars' sockets that git's configuration names for anybody, each once."""
+        configured = self.config.socket if self.config is not None else None
+        commands = [
+            e.value for e in self.entries if (e.section, e.variable) == ("credential", "helper")
+        ]
+        found = (sidecar_socket(command, configured) for command in commands)
+        return list(dict.fromkeys(path for path in found if path is not None))
 
     @property
     def target(self) -> Target | None:

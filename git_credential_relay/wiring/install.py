@@ -10,6 +10,7 @@ from typing import Any
 
 from git_credential_relay.credential.forge import Forge
 from git_credential_relay.errors import ConfigError
+from git_credential_relay.settings import DEFAULT_SOCKET
 from git_credential_relay.wiring import block, edited, files, own
 from git_credential_relay.wiring.change import Plan, Step
 from git_credential_relay.wiring.manifest import Manifest
@@ -22,7 +23,7 @@ from git_credential_relay.wiring.parts import (
     wanted,
 )
 from git_credential_relay.wiring.place import Place
-from git_credential_relay.wiring.sidecar import DEFAULT_SOCKET, checked
+from git_credential_relay.wiring.sidecar import checked
 
 
 def read_manifest(place: Place) -> Manifest | None:

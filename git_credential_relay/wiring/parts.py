@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from git_credential_relay.config import load
 from git_credential_relay.credential.forge import Forge
-from git_credential_relay.settings import PREFIX
+from git_credential_relay.settings import DEFAULT_SOCKET, PREFIX
 from git_credential_relay.wiring.block import make_block
 from git_credential_relay.wiring.entries import (
     Entries,
@@ -24,7 +24,6 @@ from git_credential_relay.wiring.launcher import launcher_script
 from git_credential_relay.wiring.place import Place
 from git_credential_relay.wiring.programs import gh_program, github_hosts, helper_program
 from git_credential_relay.wiring.sidecar import (
-    DEFAULT_SOCKET,
     Sidecar,
     gh_config_yml,
     gh_hosts_yml,

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
 from git_credential_relay.demo.forge import PlaygroundForge
 from tests.fakes.cloud import SmallCloud
+from tests.fakes.lfs import LfsStore
+from tests.image.all_of_git import PORT, REPOSITORIES, URL, Forge
 from tests.image.base import CHECKOUT, make_debian, make_python
 from tests.image.engine import PROGRAMS, Done, Engine
+from tests.image.network import within_network_of
+from tests.image.recipes import build_recipe
 
 # Clones, commits and pushes; prints the commit.
 PUSH = """\
@@ -109,6 +114,12 @@ def agent_image(engine: Engine, checkout: Path, python_base: str, relay_image: s
 
 
 @pytest.fixture(scope="session")
+def sidecar_image(engine: Engine, checkout: Path, python_base: str, relay_image: str) -> str:
+    """The Dockerfile's target `sidecar`."""
+    return engine.build(checkout, "relay:sidecar", target="sidecar", base=python_base)
+
+
+@pytest.fixture(scope="session")
 def playground() -> Iterator[Playground]:
     """A forge and a cloud for all tests."""
     with PlaygroundForge() as forge:
@@ -124,3 +135,40 @@ def wired_image(engine: Engine, agent_image: str, playground: Playground) -> str
     """The agent's image as somebody with a forge of their own derives one."""
     install = f"RUN git-credential-relay install --host {playground.forge.url}"
     return engine.build_from(agent_image, f"USER root\n{install}\nUSER 1000:1000\n", "wired")
+
+
+@pytest.fixture(scope="session")
+def alone(engine: Engine, debian: str) -> Iterator[Forge]:
+    """A forge with Git LFS, and nothing else to reach."""
+    holder = engine.start(debian, "sleep", "900", flags=("--network=none",))
+    forge = within_network_of(engine, holder, partial(PlaygroundForge, port=PORT))
+    with forge:
+        for name in REPOSITORIES:
+            forge.create_repository(name)
+        lfs = LfsStore()
+        lfs.serve_at(forge)
+        yield Forge(forge, lfs, holder)
+
+
+@pytest.fixture(scope="session")
+def build_sidecar_recipe(
+    engine: Engine, checkout: Path, debian: str, agent_image: str, relay_image: str
+) -> Callable[[str], str]:
+    """Builds the one recipe with a word in it on a Debian with git and Git LFS; the name."""
+    lfs = "apt-get install --yes --no-install-recommends ca-certificates git git-lfs"
+    setting = "git lfs install --system --skip-repo"
+    based = engine.build_from(debian, f"RUN apt-get update && {lfs} && {setting}\n", "lfs")
+    names = {
+        "git-credential-relay:agent": agent_image,
+        "git-credential-relay:relay": relay_image,
+        "node:22-bookworm-slim": based,
+        "git.example.com": URL,
+        # The tree's own recipe, in sidecar mode.
+        "bin/git-credential-relay install ": "bin/git-credential-relay install --mode sidecar ",
+    }
+
+    @cache
+    def build(word: str) -> str:
+        return build_recipe(engine, word, names, checkout)
+
+    return build

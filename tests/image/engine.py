@@ -165,5 +165,6 @@ class Engine:
             archive.unlink()
 
     def _flags(self, flags: Iterable[str], environ: Mapping[str, str] | None) -> list[str]:
-        variables = [f"--env={name}={value}" for name, value in (environ or {}).items()]
-        return ["--network=host", *variables, *flags]
+        options = [f"--env={name}={value}" for name, value in (environ or {}).items()] + [*flags]
+        has_own = any(option.startswith("--network=") for option in options)
+        return [*([] if has_own else ["--network=host"]), *options]

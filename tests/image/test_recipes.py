@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import ssl
 from functools import cache
 
@@ -12,48 +10,30 @@ import pytest
 import trustme
 
 from tests.fakes.raw_server import answering, http_answer, raw_server
-from tests.image.base import CHECKOUT
+from tests.image.recipes import build_recipe, slug
 
-RECIPES = re.findall(
-    r"```dockerfile\n(.*?)```", (CHECKOUT / "docs/images.md").read_text(), re.DOTALL
-)
+DERIVED = "RUN git-credential-relay install --host"
+TREE = "COPY --from=git-credential-relay:relay"
 
 
 @pytest.fixture(scope="module")
-def build_recipe(engine, checkout, debian, python_base, agent_image, relay_image, playground):
+def build(engine, checkout, debian, python_base, agent_image, relay_image, playground):
     """Builds the one recipe with a word in it, once; the image's name."""
-
-    @cache
-    def build(word: str) -> str:
-        [recipe] = [recipe for recipe in RECIPES if word in recipe]
-        for theirs, ours in {
-            "git-credential-relay:agent": agent_image,
-            "git-credential-relay:relay": relay_image,
-            "node:22-bookworm-slim": debian,
-            "python:3.13-slim-bookworm": python_base,
-            "git.example.com": playground.forge.url,
-        }.items():
-            recipe = recipe.replace(theirs, ours)
-        assert "example" not in recipe
-        context = engine.directory / slug(word)
-        shutil.copytree(checkout, context / "git-credential-relay")
-        (context / "Dockerfile").write_text(recipe)
-        built: str = engine.build(context, slug(word))
-        return built
-
-    return build
+    names = {
+        "git-credential-relay:agent": agent_image,
+        "git-credential-relay:relay": relay_image,
+        "node:22-bookworm-slim": debian,
+        "python:3.13-slim-bookworm": python_base,
+        "git.example.com": playground.forge.url,
+    }
+    return cache(lambda word: build_recipe(engine, word, names, checkout))
 
 
-def slug(word: str) -> str:
-    """`word` as part of a name."""
-    return re.sub(r"\W+", "-", word).strip("-").lower()
-
-
-@pytest.mark.parametrize("word", ["FROM git-credential-relay:agent", "COPY --from", "pip install"])
-def test_recipe(engine, build_recipe, playground, word):
+@pytest.mark.parametrize("word", [DERIVED, TREE, "pip install"])
+def test_recipe(engine, build, playground, word):
     """An image built by the recipe pushes, by default and with root's start, in an empty
     environment too."""
-    image = build_recipe(word)
+    image = build(word)
     for flags, shell in (((), "sh -c"), (("--user=0",), "env -i bash -l -c")):
         branch = f"recipe-{slug(word)}-{len(flags)}"
         script = playground.push_by(*shell.split(), branch=branch)
@@ -62,9 +42,9 @@ def test_recipe(engine, build_recipe, playground, word):
         assert playground.arrived(done, branch)
 
 
-def test_recipe_for_images_without_python(engine, build_recipe):
+def test_recipe_for_images_without_python(engine, build):
     """The tree works where there is no Python, in the words of the program itself too."""
-    image = build_recipe("COPY --from")
+    image = build(TREE)
     done = engine.run(
         image, "sh", "-c", "command -v python3 python; git-credential-relay --version"
     )
@@ -74,10 +54,10 @@ def test_recipe_for_images_without_python(engine, build_recipe):
     assert line.startswith("git-credential-relay, version ")
 
 
-def test_tree_trusts_whom_the_image_trusts(engine, build_recipe):
+def test_tree_trusts_whom_the_image_trusts(engine, build):
     """The tree's own TLS library knows the certificate authorities of the image it was copied to,
     and no others."""
-    image = build_recipe("COPY --from")
+    image = build(TREE)
     authority = trustme.CA()
     trusting = engine.build_from(
         image,

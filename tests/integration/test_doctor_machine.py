@@ -168,3 +168,78 @@ def test_a_system_that_is_not_wired(machine, executable):
         again = f"install --host {machine.forge.url} --identity 'Agent <agent@example.com>'"
         machine.run(path + "git-credential-relay " + again, uid=0)
     assert report(machine, CLONE + DOCTOR) == {}
+
+
+START_SIDECAR = """
+cd /run/git-credential-relay
+mv relay.env sidecar.env; chown 0:0 sidecar.env; chmod 0600 sidecar.env
+git-credential-relay install --mode sidecar >/dev/null
+grep ^GIT_CREDENTIAL_RELAY_HOSTS= /etc/git-credential-relay/relay.env >>sidecar.env
+export GIT_CREDENTIAL_RELAY_CONFIG=$PWD/sidecar.env GIT_CREDENTIAL_RELAY_ALLOW_UIDS=65534
+: >/run/sidecar.log
+setsid git-credential-relay sidecar >>/run/sidecar.log 2>&1 </dev/null &
+echo $! >/run/sidecar.pid
+for n in 1 2 3 4 5 6 7 8 9 10; do grep -q ready /run/sidecar.log && exit; sleep 0.2; done
+cat /run/sidecar.log >&2; exit 1
+"""
+STOP_SIDECAR = """
+kill "$(cat /run/sidecar.pid)"
+cd /run/git-credential-relay
+mv sidecar.env relay.env; chgrp 65534 relay.env; chmod 0640 relay.env
+git-credential-relay install --mode direct >/dev/null
+"""
+PATH = "export PATH=/usr/local/bin:/usr/bin:/bin; "
+
+
+@pytest.fixture(scope="module")
+def with_sidecar(machine):
+    """The same machine, where a sidecar of root's has the secret and serves the agents."""
+    started = machine.run(PATH + START_SIDECAR, uid=0)
+    try:
+        assert (started.returncode, started.stderr) == (0, "")
+        yield machine
+    finally:
+        stopped = machine.run(PATH + STOP_SIDECAR, uid=0)
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+
+
+def test_an_agent_beside_a_sidecar_lacks_nothing(with_sidecar):
+    """Clone and push work through git's own client, doctor as the agent finds nothing to mend,
+    and it says whose the sidecar is; a user that is not served is told so."""
+    assert report(with_sidecar, CLONE + COMMIT + DOCTOR) == {}
+    told = with_sidecar.run(PATH + DOCTOR + " --offline", uid=AGENT)
+    checks = {c["name"]: c for c in json.loads(told.stdout)["checks"]}
+    place = "/run/git-credential-relay"
+    assert checks["sidecar"]["message"] == f"answers at {place}/git.sock, as uid 0"
+    assert checks["sidecar-socket"]["message"] == f"{place}: this user can replace nothing there"
+    assert checks["sidecar-secret"]["status"] == "ok"
+
+    other = report(with_sidecar, DOCTOR + " --offline || true", uid=54321)
+    assert set(other) == {"sidecar-refused"}
+    for command in ("why", "status --json"):
+        refused = with_sidecar.run(f"{PATH} git-credential-relay {command}", uid=54321)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "does not serve uid 54321" in refused.stderr
+        assert "[sidecar-refused]" in refused.stderr
+
+
+def test_a_secret_that_the_agent_has_beside_a_sidecar(with_sidecar):
+    """What a sidecar is there to keep must not be in the agent's reach by another way."""
+    secret = f"export WORKSPACE_TOKEN={with_sidecar.cloud.workspace_secret}; "
+    found = report(with_sidecar, secret + DOCTOR + " --offline || true")
+    assert {code: check["fix"] for code, check in found.items()} == {
+        "secret-within-reach": "unset WORKSPACE_TOKEN"
+    }
+    mended = f"{secret} unset WORKSPACE_TOKEN; "
+    assert report(with_sidecar, mended + DOCTOR + " --offline") == {}
+
+
+def test_a_sidecar_s_directory_that_the_agent_can_write(with_sidecar):
+    """Whoever can put a socket there is asked in its place."""
+    with_sidecar.run("chmod 1777 /run/git-credential-relay", uid=0)
+    try:
+        found = report(with_sidecar, DOCTOR + " --offline || true")
+    finally:
+        with_sidecar.run("chmod 0755 /run/git-credential-relay", uid=0)
+    assert set(found) == {"socket-directory-writable"}
+    assert report(with_sidecar, DOCTOR + " --offline") == {}

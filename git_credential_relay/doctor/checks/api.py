@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from git_credential_relay.config import TOKEN_FIELDS, Config
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
+from git_credential_relay.doctor.meeting import Met
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.errors import NOT_SERVED, RelayError
+from git_credential_relay.messages import PROGRAM
 from git_credential_relay.relay.client.api import RelayClient, clock_skew, mask
 from git_credential_relay.relay.client.classify import Retry, error_body
 from git_credential_relay.relay.client.outcome import Answered, Broken, Outcome, Trouble
@@ -100,6 +102,27 @@ def check_api(asked: Asked, url: str) -> Check:
     hint = f"; {asked.error.hint}" if asked.error.hint else ""
     # Its code is the API's own, or one of ours for the way there.
     return fail(API, asked.error.code, words + hint)
+
+
+def check_sidecar_api(met: Met) -> Check:
+    """How the sidecar meets the API, in its own words."""
+    if met.error is not None:
+        return skip(API, "no-sidecar", "the sidecar, which asks it, does not answer")
+    for workspace in met.workspaces:
+        told = workspace["api"]
+        place = f"{told['url'] or 'the relay API'} for workspace {workspace['name']}"
+        if told["state"] == "not configured":
+            return fail(
+                API,
+                "sidecar-not-configured",
+                f"{place}: the sidecar lacks CLOUD_API_URL, WORKSPACE_ID or WORKSPACE_TOKEN",
+            )
+        if told["state"] == "failing" and told["trouble"]:
+            line = next(iter(told["trouble"]["lines"]), "")
+            words = line.removeprefix(f"{PROGRAM}: error: ")
+            return fail(API, str(told["trouble"]["code"]), f"{place}: {words}")
+    states = dict.fromkeys(workspace["api"]["state"] for workspace in met.workspaces)
+    return ok(API, f"the sidecar says: {', '.join(states)}")
 
 
 def check_clock(asked: Asked) -> Iterator[Check]:

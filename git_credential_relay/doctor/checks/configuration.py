@@ -10,13 +10,20 @@ from git_credential_relay.relay.workspace import workspace_secret
 NAME = "configuration"
 
 
-def check_configuration(config: Config | None, error: RelayError | None) -> Check:
-    """Flags, environment and files, with the secret as far as it is a file."""
+def check_configuration(
+    config: Config | None, error: RelayError | None, socket: str | None = None
+) -> Check:
+    """Flags, environment and files, with the secret as far as it is a file.
+
+    With a sidecar at `socket` nothing of the relay API needs to be known here.
+    """
     if error is not None:
         # In whose words, and by which code, every command would fail.
         words = f"{error.message}; {error.hint}" if error.hint else error.message
         return fail(NAME, error.code, words)
     missing = config.missing_api_setting() if config else None
+    if missing is not None and socket is not None:
+        return ok(NAME, f"the relay API and its secret are left to the sidecar at {socket}")
     if config is not None and missing is None:
         try:
             workspace_secret(config)

@@ -15,17 +15,25 @@ from git_credential_relay.errors import (
     DeadlineExceededError,
     NoCredentialError,
     RelayError,
+    SidecarError,
 )
 from git_credential_relay.relay.acquire import Acquirer
 from git_credential_relay.relay.cache.choose import choose_cache
+from git_credential_relay.relay.cache.memory import MemoryCache
+from git_credential_relay.relay.cache_socket.client import SidecarClient
+from git_credential_relay.relay.client.api import RelayClient
 from git_credential_relay.relay.client.payloads import Granted
 from git_credential_relay.relay.deadline import Clock, Deadline
+from git_credential_relay.relay.workspace import workspace_secret
 from git_credential_relay.trace import Trace
 
 CREDENTIAL = "credential"
 FALLBACK = "fallback"
-# How a credential of the API's names its source: fresh, and kept from an earlier answer.
-API_SOURCES = ("relay API", "cache")
+# What we say of a sidecar that answered, and answered nothing.
+NOT_AT_SIDECAR = "no-token"
+# How a credential of the API's names its source: fresh, kept from an earlier answer, and by way
+# of a sidecar.
+API_SOURCES = ("relay API", "cache", "sidecar")
 
 
 def acquire(
@@ -45,6 +53,31 @@ def acquire(
         return error
 
 
+def acquire_through(
+    config: Config, socket: str, target: Target, clock: Clock, trace: Trace
+) -> Credential | NoCredentialError:
+    """What a `get` for `target` gives now where the sidecar at `socket` is asked first."""
+
+    def fetch(target: Target, deadline: Deadline, refused_sha256: str | None) -> Credential:
+        client = RelayClient(config, lambda: workspace_secret(config), clock, trace)
+        try:
+            return client.fetch(target, deadline, refused_sha256)
+        finally:
+            client.close()
+
+    sidecar = SidecarClient(socket, clock)
+    acquirer = Acquirer(config, MemoryCache(), fetch, clock, trace, sidecar)
+    try:
+        return acquirer.acquire(target)
+    except NoCredentialError as error:
+        return error
+
+
+def sidecar_error(got: Credential | NoCredentialError) -> RelayError | None:
+    """What the sidecar said where it gave nothing."""
+    return got.tried[0][1] if isinstance(got, NoCredentialError) else None
+
+
 def check_credential(
     target: Target,
     got: Credential | NoCredentialError,
@@ -59,18 +92,7 @@ def check_credential(
     Without `is_named` nobody has said that it is this host they want to push to.
     """
     if isinstance(got, NoCredentialError):
-        if asked is not None and asked.error is not None and asked.error.code in NOT_SERVED:
-            words = f"the API has nothing for {target.forge.host}, and no local source answers"
-            if is_named:
-                yield fail(CREDENTIAL, "host-not-served", words)
-            else:
-                yield warn(CREDENTIAL, "host-not-served", words)
-        elif asked is not None and asked.error is not None:
-            yield skip(CREDENTIAL, "see-api", "the API failed, and no local source answers")
-        else:
-            tried = ", ".join(f"{name}: {error.message}" for name, error in got.tried)
-            words = f"nobody has a credential for {target}: {tried}"
-            yield fail(CREDENTIAL, "no-credential", words)
+        yield _nobody(target, got, asked.error if asked else None, is_named=is_named)
         return
     granted = asked.granted if asked else None
     told = f"{target}: {_told(got, asked, now)}"
@@ -87,6 +109,25 @@ def check_credential(
         yield warn(CREDENTIAL, "short-lived", f"{told}; less than the {min_lifetime:g} s asked for")
     else:
         yield ok(CREDENTIAL, told)
+
+
+def _nobody(
+    target: Target, got: NoCredentialError, error: RelayError | None, *, is_named: bool
+) -> Check:
+    """That nobody has a credential; `error` is why API or sidecar, if one was asked, has none."""
+    code = error.code if error is not None else None
+    if code in NOT_SERVED or code == NOT_AT_SIDECAR:
+        whose = "the sidecar" if code == NOT_AT_SIDECAR else "the API"
+        words = f"{whose} has nothing for {target.forge.host}, and no local source answers"
+        if is_named:
+            return fail(CREDENTIAL, "host-not-served", words)
+        return warn(CREDENTIAL, "host-not-served", words)
+    if isinstance(error, SidecarError):
+        return skip(CREDENTIAL, "see-sidecar", "no sidecar answers, nor does a local source")
+    if error is not None:
+        return skip(CREDENTIAL, "see-api", "the API failed, and no local source answers")
+    tried = ", ".join(f"{name}: {trouble.message}" for name, trouble in got.tried)
+    return fail(CREDENTIAL, "no-credential", f"nobody has a credential for {target}: {tried}")
 
 
 def _told(credential: Credential, asked: Asked | None, now: float) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from git_credential_relay.doctor.addresses import secrets_in, user_info, without_user
-from git_credential_relay.doctor.checks.helpers import PROGRAM
 from git_credential_relay.doctor.git import Git, run
 from git_credential_relay.doctor.gitconfig import Entry
+from git_credential_relay.doctor.helper_commands import PROGRAM
 from git_credential_relay.doctor.owner import owner_of
 from git_credential_relay.doctor.report import Check, fail, ok
 from git_credential_relay.doctor.urlmatch import parse_url

@@ -18,21 +18,22 @@ def check_environment(
     system: Sequence[Entry],
     usual_global: Sequence[Entry],
     url: Url,
+    socket: str | None = None,
 ) -> Iterator[Check]:
     """Variables that make git read other configuration than the one that names us.
 
     `system` and `usual_global` are what the files say that git would read without them.
     """
-    is_wired = names_us(entries, url)
+    is_wired = names_us(entries, url, socket)
     redirected = [v for v in ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM") if environ.get(v)]
-    if redirected and not is_wired and names_us(system, url):
+    if redirected and not is_wired and names_us(system, url, socket):
         yield fail(
             ENVIRONMENT,
             "system-config-ignored",
             f"{' and '.join(redirected)}: git does not read the system file that names us",
             f"unset {' '.join(redirected)}",
         )
-    elif "GIT_CONFIG_GLOBAL" in environ and not is_wired and names_us(usual_global, url):
+    elif "GIT_CONFIG_GLOBAL" in environ and not is_wired and names_us(usual_global, url, socket):
         yield fail(
             ENVIRONMENT,
             "global-config-replaced",

@@ -10,9 +10,10 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 
 from git_credential_relay.config import SYSTEM_FILES, Config, user_files
-from git_credential_relay.doctor.checks.helpers import install_command, own_program
+from git_credential_relay.doctor.checks.helpers import install_command
 from git_credential_relay.doctor.git import Done
 from git_credential_relay.doctor.gitconfig import Entry
+from git_credential_relay.doctor.helper_commands import own_program, sidecar_socket
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_env_file
 from git_credential_relay.errors import ConfigError
@@ -77,15 +78,18 @@ def _look_at_config(file: str) -> Check | None:
     return None
 
 
-def check_launchers(entries: Sequence[Entry]) -> Iterator[Check]:
+def check_launchers(entries: Sequence[Entry], socket: str | None = None) -> Iterator[Check]:
     """What git is told to run is there and can be run."""
-    programs = [own_program(e.value) for e in entries if _is_helper(e)]
+    commands = [e.value for e in entries if _is_helper(e)]
+    programs = [own_program(command) for command in commands]
     paths = [path for path in dict.fromkeys(programs) if path is not None]
-    found = [check for path in paths if (check := _look_at_launcher(path)) is not None]
+    found = [check for path in paths if (check := _look_at_launcher(path, socket)) is not None]
     if found:
         yield from found
     elif paths:
         yield ok(LAUNCHERS, ", ".join(paths))
+    elif any(sidecar_socket(command, socket) for command in commands):
+        yield ok(LAUNCHERS, "none is needed: git's own client asks the sidecar")
     else:
         yield skip(LAUNCHERS, "not-wired", "git is not told to run one")
 
@@ -94,8 +98,8 @@ def _is_helper(entry: Entry) -> bool:
     return entry.section == "credential" and entry.variable == "helper"
 
 
-def _look_at_launcher(path: str) -> Check | None:
-    again = install_command()
+def _look_at_launcher(path: str, socket: str | None) -> Check | None:
+    again = install_command(socket=socket)
     info = _stat(path)
     if info is None:
         return fail(LAUNCHERS, "launcher-missing", f"{path} is not there", again)
@@ -166,10 +170,12 @@ def _holds_secret(path: str) -> bool:
         return False  # the check of the configuration says why
 
 
-def check_cache(config: Config | None) -> Check:
+def check_cache(config: Config | None, socket: str | None = None) -> Check:
     """Whether tokens can be kept between two commands."""
     if config is None:
         return skip(CACHE, "bad-configuration", "the configuration cannot be loaded")
+    if socket is not None:
+        return ok(CACHE, "tokens are in the sidecar's memory, and nowhere here")
     if config.cache != "tmpfs":
         return ok(CACHE, f"GIT_CREDENTIAL_RELAY_CACHE is {config.cache}")
     is_explicit = config.value("GIT_CREDENTIAL_RELAY_CACHE_DIR") is not None

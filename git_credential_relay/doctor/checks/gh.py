@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from git_credential_relay.doctor.checks.helpers import PROGRAM, away_command, install_command
+from git_credential_relay.doctor.checks.gh_socket import OWN_DIRECTORY
+from git_credential_relay.doctor.checks.helpers import away_command, install_command
 from git_credential_relay.doctor.git import Version, run, version_in
+from git_credential_relay.doctor.helper_commands import PROGRAM
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.env_file import read_text
 from git_credential_relay.errors import ConfigError
@@ -36,10 +38,10 @@ _MIGRATES_NO_MORE_SINCE = (2, 102)
 _OWN_TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
 # gh offers these to every host that is not github.com, whosever it is.
 _UNBOUND_TOKENS = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
-_PLACEHOLDERS = ("placeholder", "null", "seed-me", "")
+_PLACEHOLDERS = ("placeholder", "held-by-the-sidecar", "null", "seed-me", "")
 
 
-def check_gh(path: str | None) -> Check:
+def check_gh(path: str | None, socket: str | None = None) -> Check:
     """Whether the gh that runs is ours, with the real one behind it."""
     found = _all_gh(path)
     real = find_program("gh", path)
@@ -58,7 +60,7 @@ def check_gh(path: str | None) -> Check:
             f'export PATH={shlex.quote(behind[0])}:"$PATH"',
         )
     words = f"{found[0]} runs without a token of ours"
-    return warn(GH, "gh-not-ours", words, install_command("--gh"))
+    return warn(GH, "gh-not-ours", words, install_command("--gh", socket=socket))
 
 
 def _all_gh(path: str | None) -> list[str]:
@@ -129,6 +131,9 @@ def check_hosts(environ: Mapping[str, str], version: Version | None) -> Iterator
     directory = Path(own_directory(environ))
     if not directory.is_absolute():
         yield skip(HOSTS, "no-home", "there is no home directory")
+        return
+    if str(directory).endswith(OWN_DIRECTORY):
+        yield ok(HOSTS, f"{directory} is ours, and leads gh to the sidecar")
         return
     found = []
     for path in (directory / "hosts.yml", directory / "config.yml"):

@@ -13,7 +13,7 @@ from git_credential_relay.config import Config
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
 from git_credential_relay.doctor.addresses import shown
-from git_credential_relay.doctor.checks.helpers import PROGRAM
+from git_credential_relay.doctor.helper_commands import PROGRAM
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.relay.client.http import Http
 from git_credential_relay.relay.client.outcome import Answered, Broken, Outcome

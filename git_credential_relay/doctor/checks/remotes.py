@@ -40,12 +40,15 @@ def check_repository(repository: Repository | None, words: str) -> Check:
 
 
 def check_addresses(
-    addresses: Sequence[Address], entries: Sequence[Entry], forges: list[Forge]
+    addresses: Sequence[Address],
+    entries: Sequence[Entry],
+    forges: list[Forge],
+    socket: str | None = None,
 ) -> Iterator[Check]:
     """Every remote's addresses, as git uses them after insteadOf."""
     seen: list[Check] = []
     for address in addresses:
-        finding = _look_at(address, entries, forges)
+        finding = _look_at(address, entries, forges, socket)
         if finding is not None and finding not in seen:
             seen.append(finding)
     yield from seen
@@ -56,7 +59,9 @@ def check_addresses(
         yield ok(REMOTES, ", ".join(places))
 
 
-def _look_at(address: Address, entries: Sequence[Entry], forges: list[Forge]) -> Check | None:
+def _look_at(
+    address: Address, entries: Sequence[Entry], forges: list[Forge], socket: str | None
+) -> Check | None:
     what = f"{address.remote} ({shown(address.url)})"
     url = parse_url(address.url)
     if url is None or url.scheme not in ("https", "http"):
@@ -78,7 +83,7 @@ def _look_at(address: Address, entries: Sequence[Entry], forges: list[Forge]) ->
             REMOTES,
             "host-not-ours",
             f"{what}: we do not answer for this host",
-            install_command("--host", shlex.quote(_as_host(url))),
+            install_command("--host", shlex.quote(_as_host(url)), socket=socket),
         )
     if url.path and target_of(forges, address.url) is None:
         return warn(

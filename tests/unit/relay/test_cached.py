@@ -10,7 +10,7 @@ from git_credential_relay.errors import (
 )
 from git_credential_relay.relay.acquire import Acquirer
 from git_credential_relay.relay.cache.tmpfs import TmpfsCache
-from git_credential_relay.relay.cached import CachedApi
+from git_credential_relay.relay.cached import key_of
 from git_credential_relay.secret import Secret
 from git_credential_relay.trace import Trace
 from tests.fakes.configs import REPOSITORY, api_config
@@ -30,8 +30,7 @@ class ReadOnly(TmpfsCache):
 @pytest.fixture
 def lock(cache, api, clock):
     """A function that gives the lock of the repository, as a process that has stopped holds it."""
-    source = CachedApi(api_config(), cache, api.fetch, clock.clock, Trace())
-    return lambda: cache.lock(source._key(REPOSITORY), clock.deadline(0.5))
+    return lambda: cache.lock(key_of(api_config(), REPOSITORY), clock.deadline(0.5))
 
 
 @pytest.mark.parametrize("cache", ["tmpfs"], indirect=True)
@@ -155,3 +154,41 @@ def test_a_refusal_is_final_for_the_token_in_hand(get, api, clock):
 
     assert code_of(get) == "NOT_GRANTED"
     assert code_of(get) == "NOT_GRANTED"
+
+
+@pytest.mark.parametrize("cache", ["memory"], indirect=True)
+def test_an_erase_while_the_api_is_asked_counts(get, api, clock, cache):
+    """What is refused meanwhile is neither given, though the API fails, nor kept again."""
+    get()
+    clock.advance(HOUR - 300)
+    fetch = api.fetch
+
+    def fetch_during_erase(*arguments):
+        cache.refuse(key_of(api_config(), REPOSITORY))
+        return fetch(*arguments)
+
+    api.fetch, api.error = fetch_during_erase, down
+    assert code_of(get) == "api-unavailable"
+    api.fetch, api.error = fetch, None
+    clock.advance(4)
+
+    assert (get(), api.refused[-1]) == ("token-3", sha("token-1"))
+
+
+@pytest.mark.parametrize("cache", ["memory"], indirect=True)
+def test_a_token_refused_while_the_api_gives_it_again_is_not_kept(get, api, clock, cache):
+    """It is handed out, as it may work again, and the API stays asked for another one."""
+    api.always = "same"
+    get()
+    clock.advance(HOUR - 300)
+    fetch = api.fetch
+
+    def fetch_during_erase(*arguments):
+        cache.refuse(key_of(api_config(), REPOSITORY))
+        return fetch(*arguments)
+
+    api.fetch = fetch_during_erase
+    assert get() == "same"
+    api.fetch, api.always = fetch, None
+
+    assert (get(), api.refused[-1]) == ("token-3", sha("same"))

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from git_credential_relay.errors import ConfigError
+from git_credential_relay.settings import DEFAULT_SOCKET
 from git_credential_relay.wiring.sidecar import (
-    DEFAULT_SOCKET,
     PLACEHOLDER,
     checked,
     gh_config_yml,
