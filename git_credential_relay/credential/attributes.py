@@ -71,7 +71,10 @@ def collect(attributes: Attributes, key: str) -> list[str]:
     values: list[str] = []
     for name, value in attributes:
         if name == key:
-            values = [*values, value] if value else []
+            if value:
+                values.append(value)
+            else:
+                values.clear()
     return values
 
 

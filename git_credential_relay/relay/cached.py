@@ -45,6 +45,11 @@ COMFORTABLE_LIFE = 60.0
 FORGET_SECONDS = 5.0
 
 
+def key_of(config: Config, target: Target) -> Key:
+    """The key of `target` by this configuration: its API and workspace."""
+    return Key.of(config.api_source(target.use), config.workspace_id or "", target)
+
+
 class CachedApi:
     """Fetches through one cache, for one configuration."""
 
@@ -65,7 +70,7 @@ class CachedApi:
         Only one asker per key is with the API at a time; the others get what it got. A token
         that still lives is given when the API cannot give a better one.
         """
-        key = self._key(target)
+        key = key_of(self._config, target)
         asked_at = self._clock.now()
         entry = self._cache.read(key)
         credential = self._fresh(entry, asked_at, refused_sha256)
@@ -86,7 +91,7 @@ class CachedApi:
 
     def find_fresh(self, target: Target, refused_sha256: str | None = None) -> Credential | None:
         """What the cache holds for `target` and may be handed out as it is. Asks nobody."""
-        entry = self._cache.read(self._key(target))
+        entry = self._cache.read(key_of(self._config, target))
         return self._fresh(entry, self._clock.now(), refused_sha256)
 
     def forget(self, target: Target, password: Secret | None) -> None:
@@ -94,14 +99,13 @@ class CachedApi:
 
         Without a password, those of `target` itself: git's own rule for a missing field.
         """
-        wanted = [self._key(target), self._key(target.for_use("api"))]
+        wanted = [key_of(self._config, target), key_of(self._config, target.for_use("api"))]
         if password is not None:
             # One token may be kept for several repositories; it is refused for all of them.
             wanted += [key for key in self._cache.list_keys() if key.has_same_forge(wanted[0])]
         deadline = Deadline(min(self._config.deadline, FORGET_SECONDS), self._clock)
-        for key in {key.name(): key for key in wanted}.values():
-            if not self._is_kept(key, password):
-                continue
+        holding = [key for key in wanted if self._is_kept(key, password)]
+        for key in {key.name(): key for key in holding}.values():
             with self._cache.lock(key, deadline) as is_held:
                 kept = self._cache.read(key).credential
                 if kept is None or (password is not None and kept.password != password):
@@ -112,10 +116,6 @@ class CachedApi:
                 else:
                     # A stopped process holds it; a refused token must not be served again.
                     self._cache.discard(key)
-
-    def _key(self, target: Target) -> Key:
-        source = self._config.api_source(target.use)
-        return Key.of(source, self._config.workspace_id or "", target)
 
     def _is_kept(self, key: Key, password: Secret | None) -> bool:
         kept = self._cache.read(key).credential
@@ -160,12 +160,12 @@ class CachedApi:
         keeps: bool,
     ) -> Credential:
         """Ask the API, unless it failed for somebody a moment ago; `keeps` what comes of it."""
-        alive = self._alive(entry, refused_sha256)
         mark = self._secret_mark()
         failure = entry.failure
+        failure = failure if failure and failure.answers(mark, self._clock.now()) else None
         refused_sha256 = refused_sha256 or entry.refused_sha256
         try:
-            if failure is not None and failure.answers(mark, self._clock.now()):
+            if failure is not None:
                 self._trace("cache", outcome="failed a moment ago", code=failure.code)
                 raise failure.error(self._clock.now())
             if not deadline.remaining():
@@ -177,25 +177,27 @@ class CachedApi:
         except (ConfigError, SourceError):
             raise  # ours to mend, and mended the moment it is: nothing to remember
         except RelayError as error:
+            # An `erase` does not wait for us: what was refused meanwhile must not come back.
+            kept = self._cache.read(key)
+            refused_sha256 = _refused_last(entry, kept, refused_sha256)
+            alive = self._alive(kept, refused_sha256)
             if isinstance(error, ApiError) and not error.retryable:
                 alive = None  # it was taken away from us
             if keeps:
-                now = self._clock.now()
-                remembered = failure if failure and failure.answers(mark, now) else None
-                remembered = remembered or Failure.of(error, mark, now)
-                self._keep(key, Entry(alive, refused_sha256, remembered))
+                failure = failure or Failure.of(error, mark, self._clock.now())
+                self._keep(key, Entry(alive, refused_sha256, failure))
             if alive is None:
                 raise
             self._trace("cache", outcome="served, the API is down", code=error.code)
             return alive
-        if credential.token_sha256 == refused_sha256:
-            # An API that knows no better. It may work again (a forge's replicas lag), so it is
-            # handed out, but the API stays asked for another one.
-            entry = Entry(refused_sha256=refused_sha256)
-        else:
-            entry = Entry(credential)
+        refused_last = _refused_last(entry, self._cache.read(key), refused_sha256)
         if keeps:
-            self._keep(key, entry)
+            if credential.token_sha256 in (refused_sha256, refused_last):
+                # An API that knows no better. It may work again (a forge's replicas lag), so it
+                # is handed out, but the API stays asked for another one.
+                self._keep(key, Entry(refused_sha256=credential.token_sha256))
+            else:
+                self._keep(key, Entry(credential))
         return credential
 
     def _secret_mark(self) -> str:
@@ -210,3 +212,10 @@ class CachedApi:
             self._cache.write(key, entry)
         except CacheError as error:
             self._trace("cache", outcome="not written", reason=error.message)
+
+
+def _refused_last(before: Entry, now: Entry, refused_sha256: str | None) -> str | None:
+    """The hash of the token that was refused while we asked, else the one we asked with."""
+    if now.refused_sha256 != before.refused_sha256:
+        return now.refused_sha256 or refused_sha256
+    return refused_sha256

@@ -15,6 +15,8 @@ _REFUSAL = re.compile(
     rf"{PROGRAM}: error: (?P<message>.*) \[(?P<code>[A-Za-z0-9_-]+)\] "
     r"\((?:hint: (?P<hint>.*); )?.*\)"
 )
+# Git's own daemon answers every question with what it keeps, which is for nobody's eyes.
+_PASSWORD = re.compile(r"^password=", re.MULTILINE)
 
 
 def inquire(
@@ -31,7 +33,7 @@ def inquire(
     if refusal is not None:
         hint = refusal["hint"]
         raise SidecarError(refusal["message"], code=refusal["code"], hint=hint, retryable=False)
-    if not text:
+    if not text or _PASSWORD.search(text):
         raise SidecarError(
             f"what answers at {client.path} is not a sidecar",
             code="not-a-sidecar",

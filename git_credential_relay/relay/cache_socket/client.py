@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MAX_ANSWER = 4 * 1024 * 1024
 # It answers an erase, and what it knows already, at once.
 PROMPT_SECONDS = 5.0
+# Until we knock again at one whose queue is full.
+KNOCK_SECONDS = 0.02
 # It needs the whole deadline of its own to find out that the API fails; then we want to hear why.
 EXTRA_SECONDS = 2.0
 
@@ -52,7 +54,7 @@ class SidecarClient:
         attributes = [("relay", CREDENTIAL), ("capability[]", "state"), *target_attributes(target)]
         attributes += refused_attributes(refused_sha256)
         attributes += [("username", username)] if username else []
-        answer = parse(self.ask(GET, attributes, deadline.remaining() + EXTRA_SECONDS))
+        answer = self._attributes(self.ask(GET, attributes, deadline.remaining() + EXTRA_SECONDS))
         failure = find_failure(answer)
         if failure is not None:
             raise failure
@@ -92,6 +94,8 @@ class SidecarClient:
                 hint="have its GIT_CREDENTIAL_RELAY_ALLOW_UIDS name this uid",
                 retryable=False,
             ) from error
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise self._broken() from error
         except OSError as error:
             raise SidecarError(
                 f"there is no sidecar at {self.path} ({error.strerror or error})",
@@ -100,17 +104,44 @@ class SidecarClient:
         except ProtocolError as error:
             raise SourceError(f"the sidecar cannot be asked: {error.message}") from error
 
+    def _attributes(self, answer: bytes) -> Attributes:
+        if answer and not answer.endswith(b"\n\n"):
+            raise self._broken()  # half a token would be none
+        return parse(answer)
+
+    def _broken(self) -> SidecarError:
+        return SidecarError(
+            f"the sidecar at {self.path} broke off", hint="it may have ended, or be overloaded"
+        )
+
     def _exchange(self, message: bytes, seconds: float) -> bytes:
         ends_at = self._clock.monotonic() + seconds
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(seconds)
-            connection.connect(self.path)
+            self._connect(connection, ends_at)
+            connection.settimeout(self._left(ends_at))
             connection.sendall(message)
             connection.shutdown(socket.SHUT_WR)
-            answer = b""
+            answer = bytearray()
             while True:
-                connection.settimeout(max(0.001, ends_at - self._clock.monotonic()))
+                connection.settimeout(self._left(ends_at))
                 chunk = connection.recv(65536)
                 answer += chunk
-                if not chunk or len(answer) > MAX_ANSWER:
-                    return answer
+                if len(answer) > MAX_ANSWER:
+                    raise self._broken()
+                if not chunk:
+                    return bytes(answer)
+
+    def _connect(self, connection: socket.socket, ends_at: float) -> None:
+        while True:
+            connection.settimeout(self._left(ends_at))
+            try:
+                return connection.connect(self.path)
+            except BlockingIOError:
+                # With a time limit the kernel does not wait for room in the queue: unix(7).
+                self._clock.sleep(KNOCK_SECONDS)
+
+    def _left(self, ends_at: float) -> float:
+        left = ends_at - self._clock.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left

@@ -25,6 +25,8 @@ GET, STORE, ERASE, EXIT = "get", "store", "erase", "exit"
 CREDENTIAL, WHY, STATUS = "credential", "why", "status"
 QUESTIONS = (CREDENTIAL, WHY, STATUS)
 USES = ("git", "api")
+# Git writes some dozen lines. Thousands would keep everybody waiting who shares the sidecar.
+MAX_LINES = 1000
 
 
 class Message:
@@ -45,6 +47,8 @@ class Message:
 
 def parse_message(data: bytes) -> Message:
     """The message in `data`. Raises ProtocolError when it is malformed."""
+    if data.count(b"\n") > MAX_LINES:
+        raise ProtocolError("the message has too many lines")
     attributes = parse(data)
     # First and nowhere else, as git's daemon has it: what follows is from whoever called git.
     if not attributes or attributes[0][0] != "action":
@@ -101,5 +105,8 @@ def find_failure(attributes: Attributes) -> RelayError | None:
         retry_after=float(retry_after) if retry_after.isdecimal() else None,
     )
     exit_code = told.get("failure_exit_code", "")
-    error.exit_code = int(exit_code) if exit_code.isdecimal() else EXIT_FAILED
+    is_one = (
+        exit_code.isascii() and exit_code.isdecimal() and 0 < int(exit_code[:4]) < 256
+    )  # a failure is no success
+    error.exit_code = int(exit_code) if is_one else EXIT_FAILED
     return error

@@ -1,105 +1,135 @@
 """One connection of a client: bounded in size, time and number, whatever it does.
 
-Source: credential-cache--daemon.c: a client closes its half, reads to the end, and takes a
-connection that is reset while it reads for an error; so what it sent is read to its end first.
+Source: credential-cache.c: a client closes its half and reads to the end. One that is cut off keeps
+silent too: git takes a reset for an end, and dies quietly of a broken pipe. But with the reset it
+loses the answer, so what it still says is read before the connection is closed: unread bytes of a
+closed unix socket are a reset.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from git_credential_relay.credential.request import MAX_REQUEST
-from git_credential_relay.errors import unforeseen
-from git_credential_relay.relay.sidecar.peer import Peer, peer_of
+from git_credential_relay.relay.sidecar.peer import Peer
+from git_credential_relay.relay.sidecar.room import Room
 from git_credential_relay.trace import Trace
 
 # Git has all it wants to say when it connects, and reads at once.
 REQUEST_SECONDS = 5.0
 READ_SECONDS = 10.0
-# `git submodule update --jobs 16` needs 16; nobody gets more of our files than this.
-MAX_PER_UID = 256
-MAX_IN_ALL = 1024
+# How often to look whether those who wait for an answer are still there.
+LOOK_SECONDS = 0.5
+# When we end: for those who are just saying what they want, or reading the answer.
+HURRIED_SECONDS = 0.5
 
 Answer = Callable[[Peer, bytes], bytes | Awaitable[bytes]]
 
 
 class Connections:
-    """All connections of a sidecar, counted by who has them."""
+    """The connections at one socket, within the `room` that all sockets share."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, room: Room, trace: Trace) -> None:
+        self.room = room
         self.trace = trace
         self.open: set[Connection] = set()
-        self.none_left = asyncio.Event()
-        self.none_left.set()
-        self._by_uid: Counter[int] = Counter()
+        self._changed = asyncio.Event()
 
-    def enter(self, connection: Connection, uid: int) -> bool:
-        """Count `connection` in; False when there are too many."""
-        if self._by_uid[uid] >= MAX_PER_UID or len(self.open) >= MAX_IN_ALL:
-            return False
+    def opened(self, connection: Connection) -> None:
+        """Count `connection` in."""
         self.open.add(connection)
-        self.none_left.clear()
-        self._by_uid[uid] += 1
-        return True
 
-    def leave(self, connection: Connection, uid: int) -> None:
-        """Count `connection` out, if it was in."""
-        if connection in self.open:
-            self.open.remove(connection)
-            if not self.open:
-                self.none_left.set()
-            self._by_uid[uid] -= 1
-            if not self._by_uid[uid]:
-                del self._by_uid[uid]
+    def closed(self, connection: Connection) -> None:
+        """Count `connection` out."""
+        self.open.discard(connection)
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that a connection has been answered, or has gone."""
+        self._changed.set()
+
+    async def end(self, seconds: float) -> None:
+        """Let those who wait for an answer have it, for so long; then cut them off.
+
+        The others are not waited for: they might say, or read, a byte a second.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + seconds
+        await self._until(min(ends_at, loop.time() + HURRIED_SECONDS), lambda: not self.open)
+        for connection in [each for each in self.open if not each.is_waiting]:
+            connection.close()
+        await self._until(ends_at, lambda: not any(each.is_waiting for each in self.open))
+        await self._until(min(ends_at, loop.time() + HURRIED_SECONDS), lambda: not self.open)
+        for connection in list(self.open):
+            connection.close()
+
+    async def _until(self, at: float, is_so: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout_at(at):
+                while not is_so():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
 
 
 class Connection(asyncio.Protocol):
-    """Reads one request, answers it, and closes."""
+    """Reads one request of `peer`, answers it, and closes.
 
-    def __init__(self, connections: Connections, answer: Answer) -> None:
+    Whoever makes one has entered it into the room; it leaves by itself.
+    """
+
+    def __init__(self, peer: Peer, connections: Connections, answer: Answer) -> None:
+        self.is_waiting = False
+        self._peer = peer
         self._connections = connections
         self._answer = answer
         self._data = bytearray()
+        self._held = 0
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_asked = False
+        self._is_ended = False
+        self._ignored = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Learn who it is and give it its time."""
+        """Give it its time."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's, by its factory
         self._transport = transport
-        connection: socket.socket = transport.get_extra_info("socket")
-        self._peer = peer_of(connection)
-        if not self._connections.enter(self, self._peer.uid):
-            self._connections.trace("too many connections", uid=self._peer.uid)
-            transport.abort()
-            return
+        self._connections.opened(self)
         self._limit(REQUEST_SECONDS)
 
     def data_received(self, data: bytes) -> None:
         """Collect the request; an empty line ends it too."""
         if self._is_asked:
+            self._ignored += len(data)
+            if self._ignored > MAX_REQUEST:
+                self._transport.abort()
             return
         known = max(0, len(self._data) - 1)
         self._data += data
-        if len(self._data) > MAX_REQUEST:
+        if len(self._data) > MAX_REQUEST or not self._hold(len(self._data)):
             self._transport.abort()
         elif self._data.find(b"\n\n", known) >= 0:  # from there: a byte at a time is no work
             self._ask()
 
     def eof_received(self) -> bool:
-        """The client's half is closed: answer on ours."""
+        """The client's half is closed: answer on ours, if that is not done; else close it, too."""
+        self._is_ended = True
         if not self._is_asked:
             self._ask()
-        return True
+            return True
+        return self.is_waiting
 
     def connection_lost(self, error: Exception | None) -> None:
         """Whatever it was waiting for goes on for others; it is not answered."""
         self._unlimit()
-        self._connections.leave(self, self._peer.uid)
+        self._hold(0)
+        self._connections.closed(self)
+        self._connections.room.leave(self._peer.uid)
         if self._task is not None:
             self._task.cancel()
 
@@ -108,19 +138,28 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _ask(self) -> None:
-        self._is_asked = True
+        self._is_asked = self.is_waiting = True
         self._unlimit()
+        data = bytes(self._data)
+        self._data.clear()
+        self._hold(0)
         try:
-            answer = self._answer(self._peer, bytes(self._data))
+            answer = self._answer(self._peer, data)
         except Exception as error:  # noqa: BLE001 - one client's trouble is nobody else's
             self._fail(error)
             return
-        finally:
-            self._data.clear()
         if isinstance(answer, bytes):
             self._write(answer)
         else:
             self._task = asyncio.ensure_future(self._wait(answer))
+            self._look()
+
+    def _look(self) -> None:
+        """End it when the client has gone: git half-closes at once, so no end of file tells."""
+        if has_gone(self._transport.get_extra_info("socket")):
+            self._transport.abort()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     async def _wait(self, answer: Awaitable[bytes]) -> None:
         try:
@@ -129,15 +168,29 @@ class Connection(asyncio.Protocol):
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        failure = unforeseen(error)
-        self._connections.trace("not answered", reason=failure.message, hint=failure.hint)
+        # Ours to mend, so it belongs into the log.
+        context = {"message": "a client was not answered", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
         self._write(b"")
 
     def _write(self, answer: bytes) -> None:
+        self.is_waiting = False
+        self._connections.changed()
+        self._unlimit()
         if answer:
             self._transport.write(answer)
         self._limit(READ_SECONDS)
-        self._transport.close()
+        if not self._hold(self._transport.get_write_buffer_size()):
+            self._transport.abort()
+        if self._is_ended:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def _hold(self, size: int) -> bool:
+        """Note how many bytes this connection has in our memory; False for too many."""
+        change, self._held = size - self._held, size
+        return not change or self._connections.room.hold(self._peer.uid, change)
 
     def _limit(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
@@ -146,3 +199,10 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def has_gone(connection: socket.socket) -> bool:
+    """Whether the other end is closed, rather than its half. unix(7)'s poll tells them apart."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))

@@ -28,6 +28,7 @@ class Listener:
     def __init__(self, path: str, *, for_others: bool) -> None:
         """Raises SidecarError where the socket cannot be had."""
         self.path = path
+        self._is_withdrawn = False
         if len(os.fsencode(path)) > LONGEST_PATH or not path.startswith("/"):
             raise _unusable(path, f"must be absolute and at most {LONGEST_PATH} bytes long")
         try:
@@ -44,38 +45,53 @@ class Listener:
                 raise _unusable(path, error.strerror or str(error)) from error
             raise
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether clients still find this socket at its path."""
+        return not self._is_withdrawn and _identity(self.path) == self._identity
+
     def set_open(self, *, for_others: bool) -> None:
         """Open or close it to other users, after an edit of who may ask."""
-        os.chmod(self.path, OPEN if for_others else CLOSED)
+        if self.is_in_place:
+            os.chmod(self.path, OPEN if for_others else CLOSED)
 
     def withdraw(self) -> None:
-        """Take the socket away, if it is still ours; those who have connected are served."""
-        if _identity(self.path) == self._identity:
+        """Take the socket away, if it is still ours, and leave the place to the next one; those
+        who have connected are served."""
+        if self._is_withdrawn:
+            return
+        # As long as ours is open no other can have its number.
+        if self.is_in_place:
             os.unlink(self.path)
+        self._is_withdrawn = True
+        os.close(self._lock)
 
     def close(self) -> None:
         """Stop listening, and give the place free."""
         self.withdraw()
         self.socket.close()
-        os.close(self._lock)
 
 
 def directory_warning(path: str) -> str | None:
     """Why somebody else could replace the socket at `path` after all, or None."""
-    parent = os.path.dirname(os.path.dirname(path))
-    found = os.stat(parent)
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX:
-        return f"others can write in {parent}: mount it read-only for the agent"
+    directory = os.path.realpath(os.path.dirname(path))
+    while directory != "/":
+        directory = os.path.dirname(directory)
+        found = os.stat(directory)
+        if found.st_uid not in (0, os.geteuid()):
+            return f"{directory} belongs to uid {found.st_uid}, who can put another socket in place"
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX:
+            return f"others can write in {directory}: mount it read-only for the agent"
     return None
 
 
 def _make_directory(directory: str) -> None:
     """Have a directory in which nobody else can rename, and git will not start its own daemon."""
+    mask = os.umask(0o022)  # for those above it, too
     try:
-        os.makedirs(directory, mode=DIRECTORY)
-        os.chmod(directory, DIRECTORY)  # whatever the umask is
-    except FileExistsError:
-        pass
+        os.makedirs(directory, mode=DIRECTORY, exist_ok=True)
+    finally:
+        os.umask(mask)
     found = os.stat(directory)
     if found.st_uid not in (0, os.geteuid()):
         raise _open_directory(directory, "belongs to another user")
@@ -117,6 +133,7 @@ def _bind(path: str, mode: int) -> socket.socket:
         os.rename(beside, path)
     except BaseException:
         listening.close()
+        _remove_socket(beside)
         raise
     return listening
 
@@ -129,12 +146,10 @@ def _refuse_others(path: str) -> None:
         return
     if not stat.S_ISSOCK(kind):
         raise _unusable(path, "something that is no socket is in its place")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return  # nobody answers any more: a stale one
-    raise _in_use(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        if probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT):
+            return  # nobody listens any more: a stale one
+    raise _in_use(path)  # also one whose queue is full, or closed to us
 
 
 def _remove_socket(path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ ALLOW_UIDS = PREFIX + "ALLOW_UIDS"
 ALLOW_GIDS = PREFIX + "ALLOW_GIDS"
 # Not in the socket module: asm-generic/socket.h, Linux 4.13.
 SO_PEERGROUPS = 59
-MAX_GROUPS = 65536
+# As many as Python's getsockopt has room for (1024 bytes).
+MAX_GROUPS = 256
 # What the kernel says of a user that has no number here (another user namespace): anybody.
 OVERFLOW_ID = 65534
 _CREDENTIALS = struct.Struct("iII")
@@ -56,8 +58,16 @@ class Callers:
         return 1 if self.everybody else 0
 
 
+def is_own(peer: Peer) -> bool:
+    """Whether `peer` is of the sidecar's own user, which has its secrets anyway."""
+    return peer.uid == os.geteuid() != OVERFLOW_ID
+
+
 def peer_of(connection: socket.socket) -> Peer:
-    """The process at the other end of `connection`, which is one of a unix socket's."""
+    """The process at the other end of `connection`, which is one of a unix socket's.
+
+    Raises OSError where the kernel does not say.
+    """
     size = _CREDENTIALS.size
     # Kept from when it connected, so it is known even of one that has gone.
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
@@ -77,7 +87,7 @@ def _groups(connection: socket.socket) -> tuple[int, ...]:
     try:
         data = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MAX_GROUPS * _GROUP.size)
     except OSError:
-        return ()  # an older kernel: then only its first group counts
+        return ()  # an older kernel, or more of them than we read: then only its first one counts
     return tuple(number for (number,) in _GROUP.iter_unpack(data))
 
 

@@ -6,6 +6,7 @@ Git's own client says nothing when an answer is empty, so this is where a person
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from git_credential_relay.credential.credential import Credential
@@ -15,6 +16,13 @@ from git_credential_relay.messages import error_lines
 
 # Whoever asks for ever new names must not fill the memory.
 MAX_TARGETS = 16384
+
+Name = tuple[str, str | None, str]
+
+
+def name_of(target: Target) -> Name:
+    """What tells `target` from others."""
+    return (target.forge.url, target.repository, target.use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,8 @@ class Use:
     """One target's history; times are Unix seconds, None for never.
 
     `asks` counts the questions, `hits` those that were answered from the cache. `trouble` is the
-    last one; it is over if `answered_at` is later.
+    last one; it is over if `answered_at` is later. `token_sha256` is the newest token's, and
+    `replaced_sha256` that of the one before it, which somebody may still be using.
     """
 
     target: Target
@@ -40,6 +49,8 @@ class Use:
     used_at: float | None = None
     answered_at: float | None = None
     token_sha256: str | None = None
+    replaced_sha256: str | None = None
+    fetched_at: float | None = None
     expires_at: int | None = None
     source: str | None = None
     trouble: Trouble | None = None
@@ -66,11 +77,11 @@ class Record:
     """The history of one workspace, the targets used last at the end."""
 
     api: ApiState = field(default_factory=ApiState)
-    _uses: OrderedDict[tuple[str, str | None, str], Use] = field(default_factory=OrderedDict)
+    _uses: OrderedDict[Name, Use] = field(default_factory=OrderedDict)
 
     def asked(self, target: Target, now: float) -> Use:
         """Note that `target` was asked for; its history."""
-        name = (target.forge.url, target.repository, target.use)
+        name = name_of(target)
         use = self._uses.get(name)
         if use is None:
             use = self._uses[name] = Use(target)
@@ -84,11 +95,18 @@ class Record:
 
     def find(self, target: Target) -> Use | None:
         """The history of `target`, if it was ever asked for."""
-        return self._uses.get((target.forge.url, target.repository, target.use))
+        return self._uses.get(name_of(target))
 
     def uses(self) -> list[Use]:
         """All histories, the last one used first."""
         return list(reversed(self._uses.values()))
+
+    def used_since(self, then: float) -> Iterator[Use]:
+        """The histories of what was used after `then` (Unix time), the last one used first."""
+        for use in reversed(self._uses.values()):
+            if use.used_at is None or use.used_at <= then:
+                return
+            yield use
 
     def last_trouble(self) -> Use | None:
         """The target with the latest trouble that is not over; else that with the latest."""
@@ -98,8 +116,14 @@ class Record:
     def refused(self, target: Target, sha256: str, now: float) -> None:
         """Note that the forge refused the token with this hash, if it is the one we gave."""
         use = self.find(target)
-        if use is not None and use.token_sha256 == sha256:
+        if use is not None and sha256 in (use.token_sha256, use.replaced_sha256):
             failed(use, _refusal(target), now)
+
+    def renewed(self, name: Name, credential: Credential) -> None:
+        """Note that `credential` is kept for it from now on; nobody has it yet."""
+        use = self._uses.get(name)
+        if use is not None:
+            _holds(use, credential)
 
     def api_answered(self, now: float) -> None:
         """Note that the relay API gave a token."""
@@ -118,9 +142,16 @@ def answered(use: Use, credential: Credential, now: float, *, is_hit: bool = Fal
     """Note that `credential` was given out."""
     use.hits += is_hit
     use.answered_at = now
-    use.token_sha256 = credential.token_sha256
-    use.expires_at = credential.expires_at
+    _holds(use, credential)
     use.source = credential.source if credential.source != "cache" else use.source
+
+
+def _holds(use: Use, credential: Credential) -> None:
+    if use.token_sha256 != credential.token_sha256:
+        use.replaced_sha256 = use.token_sha256
+    use.token_sha256 = credential.token_sha256
+    use.fetched_at = credential.fetched_at
+    use.expires_at = credential.expires_at
 
 
 def failed(use: Use, error: RelayError, now: float) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Mapping
 
-from git_credential_relay.messages import PROGRAM
 from git_credential_relay.relay.deadline import Clock
+from git_credential_relay.relay.sidecar.log import MAX_TRACES, Log
+from git_credential_relay.relay.sidecar.room import MAX_IN_ALL, Room
 from git_credential_relay.relay.sidecar.serve import Sidecar
+from git_credential_relay.relay.sidecar.watch import Watch
 from git_credential_relay.relay.sidecar.workspaces import read_tenants, watched_files
 from git_credential_relay.trace import Trace
 
 _PR_SET_DUMPABLE = 4  # prctl(2)
-
-Signature = tuple[tuple[str, tuple[int, int, int] | None], ...]
 
 
 def run(
@@ -27,39 +28,42 @@ def run(
     *,
     traces: bool,
 ) -> None:
-    """Serve until told to end. Raises RelayError where it cannot begin."""
+    """Serve until told to end; then the process has ended, too. Raises RelayError where it
+    cannot begin."""
     keep_to_ourselves()
-    trace = Trace(sys.stderr.write if traces else None)
     sidecar = Sidecar(
         lambda: read_tenants(environ, flags, socket, gh_socket),
-        lambda: signature(watched_files(environ, flags)),
-        say,
+        Watch(lambda: watched_files(environ, flags)),
+        Log(write).say,
         Clock(),
-        trace,
+        Trace(Log(write, MAX_TRACES).write if traces else None),
+        Room(open_files()),
     )
-    asyncio.run(sidecar.run())
+    asyncio.run(_serve(sidecar))
 
 
-def say(line: str) -> None:
-    """One line of the log."""
-    try:
-        sys.stderr.write(f"{PROGRAM}: sidecar: {line}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass  # nobody reads it, which must not cost an answer
+async def _serve(sidecar: Sidecar) -> None:
+    await sidecar.run()
+    # asyncio would wait for the thread that is still with a name server or a dead file system.
+    os._exit(0)
 
 
-def signature(paths: list[str]) -> Signature:
-    """What changes when one of the files does: a write, or another file in its place."""
-    return tuple((path, _facts(path)) for path in paths)
+def write(line: str) -> None:
+    """Write to the log. Raises OSError."""
+    sys.stderr.write(line)
+    sys.stderr.flush()
 
 
-def _facts(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def open_files() -> int:
+    """How many files we may have open, after raising that as far as we may and need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MAX_IN_ALL
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return 4 * MAX_IN_ALL if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def keep_to_ourselves() -> None:

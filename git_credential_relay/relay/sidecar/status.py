@@ -51,6 +51,7 @@ def _key_facts(use: Use, now: float) -> dict[str, Any]:
         "repository": use.target.repository,
         "use": use.target.use,
         "minutes_left": _minutes_left(use, now),
+        "fetched_at": _whole(use.fetched_at),
         "expires_at": use.expires_at,
         "token_sha256": use.token_sha256,
         "source": use.source,
@@ -74,7 +75,11 @@ def _lines(workspace: ServedWorkspace, now: float) -> Iterator[str]:
     times = [(api.answered_at, "answered"), (api.failed_at, "failed")]
     said = ", ".join(f"{what} {ago(at, now)}" for at, what in times if at is not None)
     yield f"  API {config.api_url or 'not set'}: {_api_state(workspace)}" + (said and f" ({said})")
+    if api.trouble is not None and api.trouble.at >= (api.answered_at or 0):
+        yield f"    {ago(api.trouble.at, now)}: {api.trouble.lines[0]}"
     uses = workspace.record.uses()
+    if not uses:
+        yield "  nobody has asked for a token yet"
     for use in uses[:MAX_KEYS]:
         yield from _key_lines(use, now)
     if len(uses) > MAX_KEYS:
@@ -82,12 +87,21 @@ def _lines(workspace: ServedWorkspace, now: float) -> Iterator[str]:
 
 
 def _key_lines(use: Use, now: float) -> Iterator[str]:
-    left = _minutes_left(use, now)
-    life = "no token" if use.token_sha256 is None else "life unknown"
-    life = life if left is None else f"{left:.0f} min left"
-    yield f"  {use.target} ({use.target.use}): {life}, {use.hits} of {use.asks} from memory"
+    yield (
+        f"  {use.target} ({use.target.use}): {_life(use, now)},"
+        f" {use.hits} of {use.asks} from memory"
+    )
     if use.trouble is not None and use.is_troubled:
         yield f"    {ago(use.trouble.at, now)}: {use.trouble.lines[0]}"
+
+
+def _life(use: Use, now: float) -> str:
+    left = _minutes_left(use, now)
+    if use.token_sha256 is None:
+        return "no token"
+    if left is None:
+        return "life unknown"
+    return f"{left:.0f} min left" if left else "expired"
 
 
 def _api_state(workspace: ServedWorkspace) -> str:

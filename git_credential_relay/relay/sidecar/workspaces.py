@@ -6,13 +6,14 @@ One by the usual settings, or one per NAME.env file of a directory; read again w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from git_credential_relay.config import SYSTEM_FILES, Config, load, user_files
-from git_credential_relay.config_layers import file_layer
+from git_credential_relay.config_layers import Value, file_layer
 from git_credential_relay.errors import ConfigError
-from git_credential_relay.relay.sidecar.peer import Callers, Peer, callers
+from git_credential_relay.relay.sidecar.peer import Callers, Peer, callers, is_own
+from git_credential_relay.relay.sidecar.watch import Facts, facts
 from git_credential_relay.settings import FALLBACK_SOURCES, PREFIX, SETTINGS
 
 DIRECTORY = PREFIX + "WORKSPACES"
@@ -21,6 +22,8 @@ CONFIG = PREFIX + "CONFIG"
 FALLBACK = PREFIX + "FALLBACK"
 # Of a user's own files: the sidecar's user's login at a forge is not the agent's to use.
 NOT_RESIDENT = ("hosts.yml", "gh")
+# Who a workspace is. What all of them have in common is in the environment; this must not be.
+IDENTITY = ("WORKSPACE_ID", "WORKSPACE_TOKEN")
 _ENDING = ".env"
 
 
@@ -33,11 +36,18 @@ class Tenant:
     callers: Callers
     socket: str
     gh_socket: str | None
+    ca_facts: Facts | None = None
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
         """Equal for two readings of one configuration."""
-        return (self.socket, self.gh_socket, *_texts(self.config))
+        # The file of authorities is read once for all connections.
+        return (self.socket, self.gh_socket, self.ca_facts, *_texts(self.config))
+
+    @property
+    def identity(self) -> tuple[str | None, str | None]:
+        """Who it is at which API: equal as long as it may know its own past."""
+        return (self.config.api_url, self.config.workspace_id)
 
 
 def read_tenants(
@@ -50,8 +60,9 @@ def read_tenants(
     base = load(environ, flags)
     directory = base.path(DIRECTORY)
     if directory is None:
-        config = _without(environ, flags, None, FALLBACK_SOURCES, NOT_RESIDENT)
-        tenants = [Tenant("default", config, callers(config), socket, gh_socket)]
+        config = _resident(base, environ, flags)
+        found = facts(config.ca_file) if config.ca_file else None
+        tenants = [Tenant("default", config, callers(config), socket, gh_socket, found)]
     else:
         files = _listed(directory)
         tenants = [_tenant(path, environ, flags, socket, gh_socket) for path in files]
@@ -72,8 +83,9 @@ def watched_files(environ: Mapping[str, str], flags: Mapping[str, str]) -> list[
         directory = config.path(DIRECTORY)
     except ConfigError:
         return files  # one of them has to change for it to become right
-    listed = [directory, *_listed(directory, or_none=True)] if directory else []
-    return [*files, *listed, *([config.ca_file] if config.ca_file else [])]
+    listed = _listed(directory, or_none=True) if directory else []
+    authorities = {config.ca_file, *(_ca_file(path) for path in listed)} - {None}
+    return [*files, *([directory] if directory else []), *listed, *sorted(map(str, authorities))]
 
 
 def choose(tenants: list[Tenant], peer: Peer) -> str | None:
@@ -85,8 +97,7 @@ def choose(tenants: list[Tenant], peer: Peer) -> str | None:
     best = max(ranks.values(), default=0)
     if not best:
         # Whoever is the sidecar's own user has its secrets anyway.
-        is_own = peer.uid == os.geteuid() and len(tenants) == 1
-        return tenants[0].name if is_own else None
+        return tenants[0].name if len(tenants) == 1 and is_own(peer) else None
     names = [name for name, rank in ranks.items() if rank == best]
     return names[0] if len(names) == 1 else None
 
@@ -99,37 +110,65 @@ def _tenant(
     gh_socket: str | None,
 ) -> Tenant:
     own = file_layer(path, is_named=True)
-    for name in ("WORKSPACE_ID", "WORKSPACE_TOKEN"):
+    for name in IDENTITY:
+        if name in flags or f"{name}_FILE" in flags:
+            raise ConfigError(
+                f"a flag for {name} would make all workspaces one",
+                hint=f"put it into each NAME{_ENDING}",
+            )
         if name not in own and f"{name}_FILE" not in own:
-            # What all files have in common is in the environment; who they are must not be.
             raise ConfigError(f"{path} has no {name}", hint="each workspace needs its own")
-    config = _without(environ, flags, path, FALLBACK_SOURCES, FALLBACK_SOURCES)
+    config = _with_own_sources(own, load(environ, flags, own_file=path), environ, flags, path)
     own_socket = config.path(PREFIX + "SOCKET") if PREFIX + "SOCKET" in own else None
     own_gh = config.path(GH_SOCKET) if GH_SOCKET in own else None
-    name = os.path.basename(path).removesuffix(_ENDING)
-    # With a socket of its own it is not at the common one for gh either.
     return Tenant(
-        name,
+        os.path.basename(path).removesuffix(_ENDING),
         config,
         callers(config),
         own_socket or socket,
+        # With a socket of its own it is not at the common one for gh either.
         own_gh or (None if own_socket else gh_socket),
+        facts(config.ca_file) if config.ca_file else None,
     )
 
 
-def _without(
-    environ: Mapping[str, str],
-    flags: Mapping[str, str],
-    own_file: str | None,
-    sources: Iterable[str],
-    dropped: Iterable[str],
-) -> Config:
-    """The configuration; where it names no local sources, `sources` without `dropped`."""
-    config = load(environ, flags, own_file=own_file)
+def _resident(config: Config, environ: Mapping[str, str], flags: Mapping[str, str]) -> Config:
+    """The configuration of the one workspace, without a user's logins unless it names them."""
     if config.value(FALLBACK) is not None:
         return config
-    kept = ",".join(source for source in sources if source not in dropped)
-    return load(environ, {**flags, FALLBACK: kept or "off"}, own_file=own_file)
+    return _with_sources(
+        [source for source in FALLBACK_SOURCES if source not in NOT_RESIDENT], environ, flags, None
+    )
+
+
+def _with_own_sources(
+    own: Mapping[str, Value],
+    config: Config,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str],
+    path: str,
+) -> Config:
+    """The configuration of one of several workspaces, with the local sources that its own file
+    has: a token of the common environment would be everybody's."""
+    kept = [source for source in config.fallback if source in own or f"{source}_FILE" in own]
+    if FALLBACK in own:
+        kept += [source for source in config.fallback if source in NOT_RESIDENT]
+    return _with_sources(kept, environ, flags, path)
+
+
+def _with_sources(
+    sources: list[str], environ: Mapping[str, str], flags: Mapping[str, str], own_file: str | None
+) -> Config:
+    return load(environ, {**flags, FALLBACK: ",".join(sources) or "off"}, own_file=own_file)
+
+
+def _ca_file(path: str) -> str | None:
+    """The file of authorities that the workspace file at `path` names."""
+    try:
+        value = file_layer(path, is_named=True).get(PREFIX + "CA_FILE")
+    except ConfigError:
+        return None  # the file itself is watched
+    return value.text if value else None
 
 
 def _listed(directory: str, *, or_none: bool = False) -> list[str]:

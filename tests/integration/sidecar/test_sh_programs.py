@@ -116,6 +116,21 @@ def test_without_a_sidecar_people_are_told_so(agent, state, command):
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["why"], ["status"], ["status", "--json"], ["get"]])
+def test_a_password_of_gits_own_daemon_is_not_shown(agent, command):
+    """It answers every question with what it keeps; here it is no sidecar that answers."""
+    path = agent.work / "own" / "git.sock"
+    cache = ["git", "credential-cache", f"--socket={path}"]
+    assert agent.run(["mkdir", "-m", "700", str(path.parent)]).exit_code == 0
+    assert agent.run([*cache, "store"], ask(username="x", password="hunter2")).is_silent_success
+    result = agent.helper(*command, stdin=ask(), environ={"GIT_CREDENTIAL_RELAY_SOCKET": str(path)})
+    agent.run([*cache, "exit"])
+
+    assert (result.exit_code, result.stdout) == (0 if command == ["get"] else 75, b"")
+    assert "[sidecar-unreachable]" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
 def test_why_and_status_are_the_sidecars_words(agent, world):
     """As text, for one repository and for all; and as JSON."""
     agent.api.script(DENIED)

@@ -18,6 +18,16 @@ HTTPS_PORT = 443
 MAX_ADDRESSES = 4
 # RFC 6052: an IPv4 address that a translator reaches for us.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# All that is given out to networks. Beyond it are translators' own prefixes (RFC 8215, 7915).
+_GLOBAL = ipaddress.ip_network("2000::/3")
+# RFC 6762 appendix G and ICANN's `internal`; `svc` is Kubernetes' by its search list. A name
+# without a dot is looked up nowhere else either.
+_INSIDE = frozenset(
+    (
+        *("localhost", "local", "internal", "intranet", "private"),
+        *("corp", "home", "lan", "arpa", "svc"),
+    )
+)
 
 
 def split_port(host: str) -> tuple[str, int]:
@@ -42,6 +52,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if number not in _GLOBAL:
+            return False
     return number.is_global and not number.is_multicast
 
 
@@ -78,7 +90,7 @@ def check_name(host: str) -> None:
     last = name.rpartition(".")[2]
     # A numeric last label makes an address of it (WHATWG URL §3.5), in spellings nobody needs.
     is_address = ":" in name or last[:1].isdigit()
-    if (is_address and not is_public(name)) or last in ("localhost", "local", "internal"):
+    if (is_address and not is_public(name)) or last in _INSIDE or (not is_address and last == name):
         raise not_public(name)
 
 

@@ -48,7 +48,7 @@ class Exchange:
             async for _ in dialogue.body():
                 pass  # nothing but its end, from which on the client is watched
         api = find_api(self._config.forges, head.host, head.path)
-        if api is None:
+        if api is None or head.is_led_from_elsewhere:
             await self._follow(dialogue)
         else:
             await self._ask(dialogue, api)

@@ -62,6 +62,17 @@ class RequestHead:
         """Whether anything follows the head."""
         return self.is_chunked or bool(self.length)
 
+    @property
+    def is_led_from_elsewhere(self) -> bool:
+        """Whether another host redirected gh here, by the Referer that Go's client then sets.
+
+        With a token it would act at this forge as that host pleases; older ones of gh, other
+        than newer ones, do not leave theirs out then.
+        """
+        return any(
+            referer.split(b"/")[2:3] != [self.host.encode()] for referer in self.values(b"referer")
+        )
+
     def values(self, name: bytes) -> list[bytes]:
         """Every value of the header called `name`, in lower case."""
         return [value for header, value in self._headers if header.lower() == name]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_credential_relay.relay.sidecar.accept import Acceptor
-from git_credential_relay.relay.sidecar.connection import Connections, has_gone
+from git_credential_relay.relay.sidecar.connection import HURRIED_SECONDS, Connections, has_gone
 from git_credential_relay.relay.sidecar.peer import Peer
 from git_credential_relay.relay.sidecar.room import Room
 from git_credential_relay.trace import Trace
@@ -79,9 +79,29 @@ def test_however_it_is_cut_the_request_is_the_same(parts, ends):
     assert seen[0] == sent or b"\n\n" in seen[0]
 
 
+def test_what_comes_after_the_answer_costs_nobody_the_answer():
+    """A client that goes on talking is heard out: unread bytes would be a reset for it."""
+
+    async def test() -> None:
+        async with served(lambda peer, data: b"x") as (_, connect):
+            reader, writer = await connect()
+            writer.write(b"a\n\n")
+            assert await reader.read() == b"x"
+            writer.write(b"more")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(b"and more")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    run(test())
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_one_clients_trouble_is_nobody_elses(is_late):
-    """An answer that fails is no answer, and the next client gets one."""
+    """An answer that fails is no answer, the next client gets one, and the log gets the error."""
+    logged: list[object] = []
 
     def answer(peer: Peer, data: bytes) -> bytes | Awaitable[bytes]:
         async def later() -> bytes:
@@ -95,6 +115,8 @@ def test_one_clients_trouble_is_nobody_elses(is_late):
         raise ValueError("a secret")
 
     async def test() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: logged.append(context["exception"]))
         async with served(answer) as (_, connect):
             for data, expected in ((b"bad\n\n", b""), (b"good\n\n", b"fine")):
                 reader, writer = await connect()
@@ -103,6 +125,8 @@ def test_one_clients_trouble_is_nobody_elses(is_late):
                 writer.close()
 
     run(test())
+
+    assert [type(error) for error in logged] == [ValueError]
 
 
 def test_who_waits_is_waited_for_and_others_are_not():
@@ -121,6 +145,7 @@ def test_who_waits_is_waited_for_and_others_are_not():
             await asyncio.to_thread(until, lambda: len(connections.open) == 2)
             ending = asyncio.create_task(connections.end(10))
             assert await silent.read() == b""
+            await asyncio.sleep(1.5 * HURRIED_SECONDS)
             go.set()
             assert await reader.read() == b"late"
             await ending

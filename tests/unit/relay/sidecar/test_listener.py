@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
@@ -126,6 +127,15 @@ def test_two_at_one_path(directory):
     assert error.code == "socket-in-use"
 
 
+def test_one_that_is_just_beginning_is_in_use_too(directory):
+    """Between its look and its socket nobody listens yet: the lock is what tells."""
+    with (directory / "s.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        error = refused(directory / "s")
+
+    assert error.code == "socket-in-use"
+
+
 def test_somebody_elses_server_is_not_replaced(directory):
     """Git's own daemon has no lock of ours; that it listens is enough, also with a full queue."""
     with socket.socket(socket.AF_UNIX) as other:
@@ -158,6 +168,15 @@ def test_a_stale_socket_is_replaced(directory):
     listener.close()
 
     assert stat.S_ISSOCK(left.st_mode)
+    assert sorted(p.name for p in directory.iterdir()) == ["s.lock"]
+
+
+def test_one_killed_while_it_began_is_in_nobodys_way(directory):
+    """The socket is made beside its place; what is left there is replaced."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(directory / "s~"))
+    listen(directory / "s").close()
+
     assert sorted(p.name for p in directory.iterdir()) == ["s.lock"]
 
 

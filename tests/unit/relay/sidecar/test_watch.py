@@ -82,3 +82,24 @@ def test_trouble_with_the_list_is_told_once(tmp_path):
     path.write_text("xy")
 
     assert (is_new, watch.has_changed()) == (False, True)
+
+
+def test_looking_reads_nothing(tmp_path):
+    """Once a second is often: only what `renew` found is looked at, and nothing is read."""
+    found: list[int] = []
+    path = tmp_path / "relay.env"
+    path.write_text("x")
+    path.chmod(0)
+    before = path.stat().st_atime_ns
+
+    def find() -> list[str]:
+        found.append(1)
+        return [str(path)]
+
+    watch = Watch(find)
+    watch.renew()
+    changes = [watch.has_changed() for _ in range(100)]
+
+    assert not any(changes)
+    assert len(found) == 1
+    assert path.stat().st_atime_ns == before

@@ -267,7 +267,9 @@ def test_a_redirect_into_this_network_is_not_followed(scene, name):
     assert asked == [(name, int(place.rpartition(":")[2]))]
 
 
-@pytest.mark.parametrize("place", ["169.254.169.254", "localhost:8443", "db.internal"])
+@pytest.mark.parametrize(
+    "place", ["169.254.169.254", "localhost:8443", "db.internal", "db", "db.default.svc", "nas.lan"]
+)
 def test_nor_through_a_proxy(scene, place):
     """The proxy that leads out may stand where it sees this network."""
     with running_proxy(closed_port()) as way_out:
