@@ -1,7 +1,8 @@
-# Three images, see docs/images.md, and docs/deploy.md for the last:
-#   relay   /opt/git-credential-relay and nothing else, for `COPY --from` into an image of your own
-#   agent   git and gh, wired to the relay, for an agent to work in (the default)
-#   broker  the broker, with what it needs for PostgreSQL and Valkey too
+# Four images, see docs/images.md, and docs/deploy.md for the last:
+#   relay    /opt/git-credential-relay and nothing else, for `COPY --from` into an image of your own
+#   agent    git and gh, wired to the relay, for an agent to work in (the default)
+#   sidecar  the sidecar as a container of its own, beside agents without any secret
+#   broker   the broker, with what it needs for PostgreSQL and Valkey too
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
@@ -29,6 +30,28 @@ LABEL org.opencontainers.image.title="git-credential-relay" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="0.1.0"
 COPY --from=build /opt/git-credential-relay /opt/git-credential-relay
+
+FROM ${BASE_IMAGE} AS sidecar
+LABEL org.opencontainers.image.title="git-credential-relay sidecar" \
+      org.opencontainers.image.description="Holds the workspace's secret, and answers the git and gh of agents over unix sockets" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="0.1.0"
+COPY --from=relay /opt/git-credential-relay /opt/git-credential-relay
+# A volume that is mounted there for the first time becomes the sidecar's own, too.
+RUN groupadd --gid 10002 sidecar \
+    && useradd --uid 10002 --gid sidecar --no-create-home --home-dir /run/git-credential-relay \
+        --shell /usr/sbin/nologin sidecar \
+    && ln -s /opt/git-credential-relay/bin/git-credential-relay /usr/local/bin/ \
+    && install --directory --owner=sidecar --group=sidecar --mode=0755 /run/git-credential-relay
+# Whom it answers, which here is the user `agent` of our own image.
+ENV GIT_CREDENTIAL_RELAY_ALLOW_UIDS=1000
+# By number, so that an orchestrator can see that it is not root.
+USER 10002:10002
+WORKDIR /
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
+    CMD ["git-credential-relay", "status"]
+# At /run/git-credential-relay/git.sock, unless GIT_CREDENTIAL_RELAY_SOCKET names another socket.
+ENTRYPOINT ["/opt/git-credential-relay/bin/git-credential-relay", "sidecar"]
 
 FROM ${BASE_IMAGE} AS broker-build
 WORKDIR /src

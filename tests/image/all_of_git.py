@@ -47,7 +47,7 @@ git lfs track '*.bin' >/dev/null
 for number in 1 2 3; do echo "large object $number of $2" >"$number.bin"; done
 git add .
 commit -m Large
-git push --quiet origin "HEAD:refs/heads/$2-large"
+git push --quiet origin "HEAD:refs/heads/$2-large" >/dev/null
 git clone --quiet --branch "$2-large" "$1/acme/large.git" ../large-again
 cat ../large-again/*.bin
 """
@@ -81,7 +81,7 @@ def pushes(engine: Engine, alone: Forge, container: str) -> None:
     )
     assert (done.exit_code, done.stderr) == (0, "")
     large = [f"large object {number} of {name}" for number in (1, 2, 3)]
-    assert done.lines == ["16", *large]
+    assert done.lines == ["16", *large], done.stdout
     for branch in ("push", "worktree"):
         assert alone.forge.commit_of("acme/app", f"{name}-{branch}")
     assert alone.forge.commit_of("acme/module-15", f"{name}-module")

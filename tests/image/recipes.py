@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from tests.image.engine import Engine
 _RECIPES = re.findall(
     r"```dockerfile\n(.*?)```", (CHECKOUT / "docs/images.md").read_text(), re.DOTALL
 )
+_numbers = itertools.count(1)
 
 
 def slug(word: str) -> str:
@@ -26,7 +28,10 @@ def build_recipe(engine: Engine, word: str, names: Mapping[str, str], checkout: 
     for theirs, ours in names.items():
         recipe = recipe.replace(theirs, ours)
     assert "example" not in recipe
-    context = engine.directory / slug(word)
-    shutil.copytree(checkout, context / "git-credential-relay")
+    name = f"{slug(word)}-{next(_numbers)}"
+    context = engine.directory / name
+    context.mkdir()
+    if "COPY git-credential-relay " in recipe:
+        shutil.copytree(checkout, context / "git-credential-relay")
     (context / "Dockerfile").write_text(recipe)
-    return engine.build(context, slug(word))
+    return engine.build(context, name)

@@ -73,7 +73,7 @@ def test_all_of_git_through_a_sidecar_of_root(engine, alone, build_sidecar_recip
         assert readable_places_of(engine, agent, cloud.workspace_secret) == []
         assert f"/proc/{first}/environ" not in readable_places_of(engine, agent, "GIT_CREDENTIAL")
 
-        engine.must(["podman", "exec", "--user=0", agent, "kill", "-9", first])
+        engine.must(["podman", "exec", "--user=0", agent, "sh", "-c", f"kill -9 {first}"])
         wait_for_sidecar(engine, agent)
         assert sidecars(engine, agent) != [first]
         pushes(engine, alone, agent)
@@ -164,7 +164,8 @@ def test_one_sidecar_in_a_container(engine, image):
     wait_for_sidecar(engine, container)
     before = sidecars(engine, container)
     again = ("--user=0", "--env=WORKSPACE_ID=another")
-    engine.execute(container, ENTRYPOINT, "true", flags=again)
+    done = engine.execute(container, ENTRYPOINT, "true", flags=again)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert sidecars(engine, container) == before
     assert 'WORKSPACE_ID="another"' in engine.execute(container, "cat", OWN, flags=ROOT).lines
 
@@ -193,7 +194,7 @@ def test_start_without_a_sidecar(engine, image, flags, environ, said):
 
 
 def test_without_a_secret_the_sidecar_is_elsewhere(engine, image):
-    """Without a secret no sidecar is started, and a directory that somebody mounted is left alone."""
+    """Without a secret no sidecar is started, and a directory that is mounted is left alone."""
     volume = engine.must(["podman", "volume", "create"]).strip()
     own = f"install -d -o 4242 -g 4242 -m 0755 {MOUNT}"
     mount = f"--volume={volume}:{MOUNT}"
@@ -216,3 +217,17 @@ def test_sidecar_of_the_agents_own_uid(engine, image):
 
     assert status.stdout == "1\n"
     assert readable_places_of(engine, container, SECRET) == []
+
+
+def test_own_uid_cannot_keep_a_file_to_itself(engine, image, tmp_path):
+    """Without root a secret in a file is one that the agent can read, which is said."""
+    (tmp_path / "secret").write_text(SECRET)
+    environ = {**ENVIRON, "WORKSPACE_TOKEN": "", "WORKSPACE_TOKEN_FILE": "/secret"}
+    flags = ("--user=1000", f"--volume={tmp_path}/secret:/secret:ro")
+    done = engine.run(image, "env", flags=flags, environ=environ)
+
+    assert done.stderr.splitlines() == [
+        "git-credential-relay-entrypoint: the agent can read the secret",
+        READY,
+    ]
+    assert "WORKSPACE_TOKEN" not in done.stdout
