@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bench import ANSWER, cloud_api
-from benchmarks.sidecar import Contender, measure, settings, sidecar
+from benchmarks.contender import Contender, measure, settings, sidecar
 from git_credential_relay.demo.loopback import LoopbackHandler, LoopbackServer
 from git_credential_relay.wiring.sidecar import gh_config_yml, gh_hosts_yml
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.bench import git_cache
-from benchmarks.sidecar import OURS, PEER, resident, settings, sidecar
+from benchmarks.contender import OURS, PEER, resident, settings, sidecar
 from git_credential_relay.demo.loopback import LoopbackHandler, LoopbackServer
 
 SIZES = (1, 100, 10_000)

@@ -66,7 +66,7 @@ def meet(path: str, clock: Clock, seconds: float = PROMPT_SECONDS) -> Met:
         status = json.loads(answer)
     except SidecarError as error:
         return Met(path, uid, error=error)
-    except ValueError:
+    except (ValueError, RecursionError):
         status = None
     if not isinstance(status, dict):
         other = SidecarError(f"what answers at {path} is not a sidecar", code="not-a-sidecar")

@@ -64,9 +64,8 @@ def _through_sidecar(scene: Scene, config: Config, met: Met) -> Iterator[Check]:
         yield from _not_ours(scene)
         return
     got = credential.acquire_through(config, met.path, target, clock, _trace(config))
-    after = meet(met.path, clock)
-    yield api.check_sidecar_api(after)
     error = credential.sidecar_error(got)
+    yield api.check_sidecar_api(meet(met.path, clock), error)
     asked = api.Asked(error=error) if error is not None else None
     yield from _judge(scene, config, target, got, asked, clock)
 

@@ -163,7 +163,9 @@ def _note_configured(scene: Scene, config: Config, name: str) -> None:
     try:
         scene.note_secret(config.secret(name).read())
     except RelayError as error:
-        scene.config_error = scene.config_error or error
+        # Whether we need the workspace's own is for the check of the configuration to say.
+        if name != "WORKSPACE_TOKEN":
+            scene.config_error = scene.config_error or error
 
 
 def _look_at_repository(scene: Scene, git: Git, repo: str | None) -> None:

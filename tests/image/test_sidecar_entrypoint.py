@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from git_credential_relay.settings import PREFIX
 from tests.fakes.cloud import SmallCloud
 from tests.image.all_of_git import MOUNT, REPOSITORIES, pushes, wait_for_sidecar
 from tests.image.network import within_network_of
@@ -191,6 +192,22 @@ def test_start_without_a_sidecar(engine, image, flags, environ, said):
     assert said in done.stderr
     assert "WORKSPACE_TOKEN" not in done.stdout
     assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("own", ["1000 0600", "0 0666"], ids=["the-agents", "for-everybody"])
+def test_settings_that_the_agent_can_edit_lead_the_secret_nowhere(engine, image, tmp_path, own):
+    """They could name another API; so root starts no sidecar by them, and says so."""
+    settings, (uid, mode) = tmp_path / "settings", own.split()
+    settings.write_text("CLOUD_API_URL=https://evil.example\n")
+    settings.chmod(int(mode, 8))
+    os.chown(settings, int(uid), int(uid))
+    environ = {**ENVIRON, f"{PREFIX}CONFIG": "/settings", f"{PREFIX}SOCKET": SOCKET}
+    script = f"env | grep TOKEN; ls {SOCKET} {OWN}"
+    flags = (f"--volume={settings}:/settings",)
+    done = engine.run(image, "sh", "-c", script, flags=flags, environ=environ)
+
+    assert "/settings is not root's: no sidecar is started" in done.stderr
+    assert done.stdout == ""
 
 
 def test_without_a_secret_the_sidecar_is_elsewhere(engine, image):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +14,18 @@ from typing import Any
 
 import pytest
 
+from git_credential_relay.doctor.checks.gh_socket import check_gh_socket
 from git_credential_relay.doctor.checks.sidecar import User, check_client, check_sidecar
 from git_credential_relay.doctor.git import Git
 from git_credential_relay.doctor.meeting import meet
+from git_credential_relay.relay.cache_socket.client import PROMPT_SECONDS
 from git_credential_relay.relay.deadline import Clock
 from git_credential_relay.secret import Secret, token_sha256
 from tests.fakes.agent import SECRET
 from tests.fakes.api import refuses
+from tests.fakes.configs import make_config
 from tests.fakes.patient import GIT, Patient, patient
-from tests.fakes.sidecar import SidecarProcess, socket_directory, workspace_environ
+from tests.fakes.sidecar import THIRD_UID, SidecarProcess, socket_directory, workspace_environ
 
 # An ordinary user cannot make a file that is root's, and its sidecar can have no other uid.
 HEALTHY = (
@@ -145,6 +149,15 @@ def a_git_without_the_client(ward):
     git.write_text("".join(lines))
 
 
+def the_secret_is_closed_to_us(ward):
+    # As in each `docker exec`, which has the container's variables.
+    ward.patient.environ |= {
+        "CLOUD_API_URL": "https://relay.example.com",
+        "WORKSPACE_ID": "ws-1",
+        "WORKSPACE_TOKEN_FILE": "/proc/1/mem/closed",
+    }
+
+
 def a_gh_socket_that_is_missing(ward):
     ward.patient.environ["GIT_CREDENTIAL_RELAY_GH_SOCKET"] = "/nonexistent/gh.sock"
 
@@ -177,13 +190,44 @@ def test_one_thing_broken_is_one_finding(ward, act, name, status, code):
     }
 
 
+def test_a_secret_that_is_closed_to_the_agent_is_no_trouble(ward):
+    """Its name is known here, and nobody but the sidecar has to read it."""
+    the_secret_is_closed_to_us(ward)
+
+    assert ward.problems(is_offline=True) == set()
+    assert "left to the sidecar" in ward.message("configuration", is_offline=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to look as another user")
+def test_a_uid_that_was_not_let_in(ward):
+    """Both sockets are closed to it: that is told, and git's client is not said to be missing."""
+    path = str(ward.sidecar.socket)
+    config = make_config(GIT_CREDENTIAL_RELAY_GH_SOCKET=path)
+    ward.sidecar.socket.chmod(0o600)
+    os.seteuid(THIRD_UID)
+    try:
+        met = meet(path, Clock())
+        [found] = check_sidecar(met, [], User.current())
+        others = [check_client(Git(GIT, {}), met), check_gh_socket(config, {})]
+    finally:
+        os.seteuid(0)
+
+    assert [check.code for check in (found, *others)] == [
+        "sidecar-refused",
+        "ok",
+        "gh-socket-refused",
+    ]
+
+
 def test_git_s_own_daemon_in_its_place(ward):
     """In a directory of mode 0700 git starts its own daemon where the sidecar is away; that
     answers nothing of ours, and both the directory and the daemon are told."""
     ward.sidecar.kill()
     with git_daemon(ward.sidecar.socket):
         found = ward.problems(is_offline=True)
-        assert "credential-cache--daemon" in ward.message("sidecar", is_offline=True)
+        [told] = [c for c in ward.patient.examine(is_offline=True) if c.name == "sidecar"]
+        assert "credential-cache--daemon" in told.message
+        assert told.fix == f"git credential-cache --socket={ward.sidecar.socket} exit"
 
     assert found == {
         ("sidecar", "fail", "not-a-sidecar"),
@@ -195,7 +239,9 @@ def test_a_sidecar_that_hangs(ward):
     """A stopped one is not waited for without end, is not called away, and git is not sent to
     wait for it as well."""
     ward.sidecar.send(signal.SIGSTOP)
+    began_at = time.monotonic()
     met = meet(str(ward.sidecar.socket), Clock(), seconds=0.2)
+    assert time.monotonic() - began_at < PROMPT_SECONDS
     git = Git(str(ward.patient.programs / "git"), ward.patient.environ)
     [found] = check_sidecar(met, [], User.current())
 
@@ -208,7 +254,8 @@ def test_the_api_fails_at_the_sidecar(ward):
     ward.patient.api.script(refuses(403, error="no", code="WORKSPACE_REVOKED", hint="ask Ada"))
     checks = {c.name: c for c in ward.patient.examine()}
 
-    # It answers, and what it answers is no: that is the repository's trouble, not the API's.
+    assert (checks["api"].status, checks["api"].code) == ("fail", "WORKSPACE_REVOKED")
+    assert checks["api"].message.endswith("; ask Ada")
     assert checks["credential"].code == "see-api"
     assert checks["push"].code == "no-credential"
     again = ward.message("last-trouble", is_offline=True)

@@ -23,6 +23,9 @@ from git_credential_relay.trace import Trace
 
 API = "api"
 CLOCK = "clock"
+# What we say of a sidecar that answered, and answered nothing.
+NOT_AT_SIDECAR = "no-token"
+_NO_TROUBLE_OF_THE_API = (*NOT_SERVED, NOT_AT_SIDECAR)
 
 
 @dataclass(slots=True)
@@ -104,8 +107,8 @@ def check_api(asked: Asked, url: str) -> Check:
     return fail(API, asked.error.code, words + hint)
 
 
-def check_sidecar_api(met: Met) -> Check:
-    """How the sidecar meets the API, in its own words."""
+def check_sidecar_api(met: Met, error: RelayError | None = None) -> Check:
+    """How the sidecar meets the API, in its own words; `error` is what a `get` has just met."""
     if met.error is not None:
         return skip(API, "no-sidecar", "the sidecar, which asks it, does not answer")
     for workspace in met.workspaces:
@@ -121,6 +124,9 @@ def check_sidecar_api(met: Met) -> Check:
             line = next(iter(told["trouble"]["lines"]), "")
             words = line.removeprefix(f"{PROGRAM}: error: ")
             return fail(API, str(told["trouble"]["code"]), f"{place}: {words}")
+    if error is not None and error.code not in _NO_TROUBLE_OF_THE_API:
+        hint = f"; {error.hint}" if error.hint else ""
+        return fail(API, error.code, f"the sidecar says: {error.message}{hint}")
     states = dict.fromkeys(workspace["api"]["state"] for workspace in met.workspaces)
     return ok(API, f"the sidecar says: {', '.join(states)}")
 

@@ -22,15 +22,19 @@ def check_configuration(
         words = f"{error.message}; {error.hint}" if error.hint else error.message
         return fail(NAME, error.code, words)
     missing = config.missing_api_setting() if config else None
-    if missing is not None and socket is not None:
-        return ok(NAME, f"the relay API and its secret are left to the sidecar at {socket}")
+    broken = None
     if config is not None and missing is None:
         try:
             workspace_secret(config)
         except SourceError as empty:
             missing = empty.message.removesuffix(" not set")
-        except RelayError as broken:
-            return fail(NAME, broken.code, broken.message)
+        except RelayError as closed:
+            broken = closed
+    if socket is not None and (missing or broken):
+        return ok(NAME, f"the relay API and its secret are left to the sidecar at {socket}")
+    if broken is not None:
+        words = f"{broken.message}; {broken.hint}" if broken.hint else broken.message
+        return fail(NAME, broken.code, words)
     if missing is not None:
         return warn(NAME, "not-configured", f"the relay API is not set up: {missing} is not set")
     return ok(NAME, f"workspace {config.workspace_id} at {config.api_url}" if config else "")

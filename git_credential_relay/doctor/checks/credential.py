@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from git_credential_relay.config import Config
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
-from git_credential_relay.doctor.checks.api import Asked
+from git_credential_relay.doctor.checks.api import NOT_AT_SIDECAR, Asked
 from git_credential_relay.doctor.report import Check, fail, ok, skip, warn
 from git_credential_relay.errors import (
     NOT_SERVED,
@@ -29,8 +29,6 @@ from git_credential_relay.trace import Trace
 
 CREDENTIAL = "credential"
 FALLBACK = "fallback"
-# What we say of a sidecar that answered, and answered nothing.
-NOT_AT_SIDECAR = "no-token"
 # How a credential of the API's names its source: fresh, kept from an earlier answer, and by way
 # of a sidecar.
 API_SOURCES = ("relay API", "cache", "sidecar")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -22,12 +23,21 @@ def check_gh_socket(config: Config | None, environ: Mapping[str, str]) -> Check:
     path = config.path(f"{PREFIX}GH_SOCKET") if config is not None else None
     if path is None:
         return ok(GH_SOCKET, "none is configured")
-    words = _trouble(path)
-    if words is not None:
+    try:
+        _connect(path)
+    except PermissionError:
+        return fail(
+            GH_SOCKET,
+            "gh-socket-refused",
+            f"{path} is closed to this user, so gh fails; have the sidecar's"
+            f" GIT_CREDENTIAL_RELAY_ALLOW_UIDS name {os.geteuid()}, in a directory of mode 0755",
+        )
+    except OSError as error:
         return fail(
             GH_SOCKET,
             "gh-socket-missing",
-            f"{words}, so gh fails; start the sidecar with --gh-socket {path}",
+            f"no sidecar for gh at {path} ({error.strerror or error}), so gh fails; start the"
+            f" sidecar with --gh-socket {path}",
         )
     directory = environ.get("GH_CONFIG_DIR", "")
     if directory and not directory.rstrip("/").endswith(OWN_DIRECTORY):
@@ -41,14 +51,10 @@ def check_gh_socket(config: Config | None, environ: Mapping[str, str]) -> Check:
     return ok(GH_SOCKET, f"answers at {path}")
 
 
-def _trouble(path: str) -> str | None:
-    """Why nobody can be asked at `path`, or None."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return f"{path} is no socket"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(CONNECT_SECONDS)
-            connection.connect(path)
-    except OSError as error:
-        return f"no sidecar for gh at {path} ({error.strerror or error})"
-    return None
+def _connect(path: str) -> None:
+    """Whether gh can be answered at `path`. Raises OSError where it cannot."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        raise OSError(errno.ENOTSOCK, "it is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(CONNECT_SECONDS)
+        connection.connect(path)

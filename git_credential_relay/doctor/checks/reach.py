@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 
 from git_credential_relay.config import SYSTEM_FILES, Config
@@ -29,10 +30,11 @@ def check_reach(
     places = list(_places(config, sidecar_file))
     if not places:
         return ok(REACH, "this user has no workspace secret")
-    words = f"a sidecar keeps the workspace's secret, and this user can read it: {places[0][0]}"
+    place, fix = places[0]
+    words = f"the sidecar alone is to have the workspace's secret, and this user can read {place}"
     if met.uid == user.uid:
-        return warn(REACH, "secret-within-reach", words, places[0][1])
-    return fail(REACH, "secret-within-reach", words, places[0][1])
+        return warn(REACH, "secret-within-reach", words, fix)
+    return fail(REACH, "secret-within-reach", words, fix)
 
 
 def _places(config: Config, sidecar_file: str) -> Iterator[tuple[str, str | None]]:
@@ -46,9 +48,19 @@ def _places(config: Config, sidecar_file: str) -> Iterator[tuple[str, str | None
         named = [n for n in _NAMES if secret.origin == f"{n} in the environment"]
         yield secret.origin, f"unset {named[0]}" if named else None
     if config.use_keyring:
-        yield "GIT_CREDENTIAL_RELAY_KEYRING is 1", "git-credential-relay logout"
+        yield "it from the keyring", "git-credential-relay logout"
+    for path in _sidecar_files(sidecar_file):
+        yield path, f"chmod 0600 {shlex.quote(path)}"
+
+
+def _sidecar_files(sidecar_file: str) -> Iterator[str]:
+    """The sidecar's own files with the secret, as far as they can be read."""
     try:
-        if any(name in _NAMES for name, _, _ in read_env_file(sidecar_file)):
-            yield sidecar_file, None
+        settings = list(read_env_file(sidecar_file))
     except RelayError:
         return
+    for name, value, _ in settings:
+        if name == "WORKSPACE_TOKEN":
+            yield sidecar_file
+        elif name == "WORKSPACE_TOKEN_FILE" and os.access(value, os.R_OK):
+            yield value

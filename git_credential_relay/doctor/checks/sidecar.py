@@ -24,6 +24,8 @@ _GITS_WORDS = (
     'git says "socket directory too loose" and "cache daemon did not start" (no chmod will help),'
     " or nothing at all"
 )
+# The client says so where it may not connect; `sidecar` and `sidecar-socket` tell why.
+_REFUSED = "unable to connect to cache daemon"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def _absent(met: Met, user: User) -> Check:
             "not-a-sidecar",
             f"what answers at {met.path} (uid {met.uid}) is not a sidecar; git may have put its own"
             f" credential-cache--daemon there: end it, and {start}",
+            f"git credential-cache --socket={shlex.quote(met.path)} exit",
         )
     if met.uid is not None:
         return fail(
@@ -121,6 +124,7 @@ def check_place(path: str, listener: int | None, user: User) -> Check:
             "socket-directory-closed",
             f"{closed} is closed to this user, so git asks nobody; the sidecar makes its own"
             " directory with mode 0755",
+            f"chmod 0755 {shlex.quote(directory)}" if closed == directory else None,
         )
     info = _stat(directory)
     if info is None:
@@ -131,11 +135,14 @@ def check_place(path: str, listener: int | None, user: User) -> Check:
     if user.uid == 0:
         return skip(PLACE, "as-root", "root may replace anything; run doctor as the agent")
     if user.may_write(info):
+        # What all share, as /tmp is, stays as it is: a socket belongs elsewhere.
+        is_mendable = info.st_uid != user.uid and not info.st_mode & stat.S_ISVTX
         return fail(
             PLACE,
             "socket-directory-writable",
             f"this user can put a socket of its own in {directory}, and would be asked in the"
             " sidecar's place: it has to be root's or the sidecar's, with mode 0755",
+            f"chmod go-w {shlex.quote(directory)}" if is_mendable else None,
         )
     open_parent = _replaceable(directory, user)
     if open_parent is not None:
@@ -202,7 +209,7 @@ def check_client(git: Git, met: Met) -> Check:
         return skip(CLIENT, "see-sidecar", "git's own client would wait for it in vain")
     command = [git.program, "credential-cache", f"--socket={met.path}", "get"]
     done = run(command, git.environ, stdin=b"relay=status\n\n")
-    if done.code == 0:
+    if done.code == 0 or _REFUSED in done.err:
         return ok(CLIENT, f"{git.program} has git's own cache client")
     words = done.err.strip() or f"it exits with {done.code}"
     return fail(

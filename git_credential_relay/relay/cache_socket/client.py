@@ -60,7 +60,11 @@ class SidecarClient:
             raise failure
         token = last(answer, "password")
         if not token:
-            raise SourceError("the sidecar has nothing for this host", code="no-token")
+            raise SourceError(
+                "the sidecar has nothing for this host",
+                code="no-token",
+                hint="have its GIT_CREDENTIAL_RELAY_HOSTS name the host",
+            )
         secret = Secret(token)
         expiry = last(answer, "password_expiry_utc") or ""
         return Credential(

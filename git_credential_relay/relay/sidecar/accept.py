@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 
+from git_credential_relay.credential.request import MAX_REQUEST
 from git_credential_relay.relay.sidecar.connection import Answer, Connection, Connections
 from git_credential_relay.relay.sidecar.listener import BACKLOG
 from git_credential_relay.relay.sidecar.peer import Peer, peer_of
@@ -14,6 +15,8 @@ from git_credential_relay.relay.sidecar.peer import Peer, peer_of
 MAX_AT_ONCE = 64
 # Until we look again whether there are files to be had.
 RETRY_SECONDS = 0.5
+# All that git says, and no more memory than is had quickly.
+CHUNK = 16 * 1024
 _OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -86,16 +89,61 @@ class Acceptor:
             self._connections.trace("too many connections", uid=peer.uid)
             client.close()
             return
-        task = self._loop.create_task(self._connect(client, peer))
+        said, is_all = hear(client)
+        if is_all:
+            self._answer_at_once(client, peer, said)
+        else:
+            self._enter(client, Connection(peer, self._connections, self._answer, said))
+
+    def _answer_at_once(self, client: socket.socket, peer: Peer, said: bytes) -> None:
+        """Give those who have asked for what is known the answer, without the work of a
+        connection; the others get both."""
+        try:
+            answer = self._answer(peer, said)
+        except Exception:  # noqa: BLE001 - a connection asks again, and has the log told
+            self._enter(client, Connection(peer, self._connections, self._answer, said))
+            return
+        left = answer[tell(client, answer) :] if isinstance(answer, bytes) else answer
+        if left == b"":
+            client.close()
+            self._connections.room.leave(peer.uid)
+            return
+        self._enter(client, Connection(peer, self._connections, lambda *_: left))
+
+    def _enter(self, client: socket.socket, connection: Connection) -> None:
+        task = self._loop.create_task(self._connect(client, connection))
         self._entering.add(task)
         task.add_done_callback(self._entering.discard)
 
-    async def _connect(self, client: socket.socket, peer: Peer) -> None:
-        connection = Connection(peer, self._connections, self._answer)
+    async def _connect(self, client: socket.socket, connection: Connection) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: connection, client)
         except BaseException:
             if connection not in self._connections.open:
-                self._connections.room.leave(peer.uid)
+                self._connections.room.leave(connection.peer.uid)
                 client.close()
             raise
+
+
+def hear(client: socket.socket) -> tuple[bytes, bool]:
+    """What a client has said by now, and whether that is all: it has closed its half."""
+    said = b""
+    try:
+        while len(said) <= MAX_REQUEST:
+            part = client.recv(CHUNK)
+            if not part:
+                return said, True
+            said += part
+    except OSError:
+        pass  # no more for now; what else is wrong shows when it is read on
+    return said, False
+
+
+def tell(client: socket.socket, answer: bytes) -> int:
+    """How many bytes of `answer` need no more care: they are sent, or the client has gone."""
+    try:
+        return client.send(answer)
+    except BlockingIOError:
+        return 0
+    except OSError:
+        return len(answer)

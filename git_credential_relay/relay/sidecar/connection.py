@@ -77,16 +77,19 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """Reads one request of `peer`, answers it, and closes.
+    """Reads one request of `peer`, answers it, and closes. It begins with what was `said`.
 
     Whoever makes one has entered it into the room; it leaves by itself.
     """
 
-    def __init__(self, peer: Peer, connections: Connections, answer: Answer) -> None:
+    def __init__(
+        self, peer: Peer, connections: Connections, answer: Answer, said: bytes = b""
+    ) -> None:
         self.is_waiting = False
-        self._peer = peer
+        self.peer = peer
         self._connections = connections
         self._answer = answer
+        self._said = said
         self._data = bytearray()
         self._held = 0
         self._task: asyncio.Task[None] | None = None
@@ -101,6 +104,9 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._connections.opened(self)
         self._limit(REQUEST_SECONDS)
+        if self._said:
+            self.data_received(self._said)
+            self._said = b""
 
     def data_received(self, data: bytes) -> None:
         """Collect the request; an empty line ends it too."""
@@ -129,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._unlimit()
         self._hold(0)
         self._connections.closed(self)
-        self._connections.room.leave(self._peer.uid)
+        self._connections.room.leave(self.peer.uid)
         if self._task is not None:
             self._task.cancel()
 
@@ -144,7 +150,7 @@ class Connection(asyncio.Protocol):
         self._data.clear()
         self._hold(0)
         try:
-            answer = self._answer(self._peer, data)
+            answer = self._answer(self.peer, data)
         except Exception as error:  # noqa: BLE001 - one client's trouble is nobody else's
             self._fail(error)
             return
@@ -190,7 +196,7 @@ class Connection(asyncio.Protocol):
     def _hold(self, size: int) -> bool:
         """Note how many bytes this connection has in our memory; False for too many."""
         change, self._held = size - self._held, size
-        return not change or self._connections.room.hold(self._peer.uid, change)
+        return not change or self._connections.room.hold(self.peer.uid, change)
 
     def _limit(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)

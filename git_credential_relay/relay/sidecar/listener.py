@@ -87,6 +87,7 @@ def directory_warning(path: str) -> str | None:
 
 def _make_directory(directory: str) -> None:
     """Have a directory in which nobody else can rename, and git will not start its own daemon."""
+    _refuse_links(directory)
     mask = os.umask(0o022)  # for those above it, too
     try:
         os.makedirs(directory, mode=DIRECTORY, exist_ok=True)
@@ -101,6 +102,19 @@ def _make_directory(directory: str) -> None:
         # In a directory that only its user can enter git would start a daemon of its own here
         # whenever we are away, and others could not reach us.
         os.chmod(directory, DIRECTORY)
+
+
+def _refuse_links(directory: str) -> None:
+    """A link of somebody else's leads us where they like, and our clients elsewhere later on."""
+    while directory != "/":
+        try:
+            found = os.lstat(directory)
+        except FileNotFoundError:
+            pass
+        else:
+            if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
+                raise _open_directory(directory, "is a link that belongs to another user")
+        directory = os.path.dirname(directory)
 
 
 def _lock(path: str) -> int:

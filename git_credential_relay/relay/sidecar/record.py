@@ -116,8 +116,12 @@ class Record:
     def refused(self, target: Target, sha256: str, now: float) -> None:
         """Note that the forge refused the token with this hash, if it is the one we gave."""
         use = self.find(target)
-        if use is not None and sha256 in (use.token_sha256, use.replaced_sha256):
-            failed(use, _refusal(target), now)
+        if use is None or sha256 not in (use.token_sha256, use.replaced_sha256):
+            return
+        if sha256 == use.token_sha256:
+            use.token_sha256 = use.fetched_at = use.expires_at = None
+            use.replaced_sha256 = sha256
+        failed(use, _refusal(target), now)
 
     def renewed(self, name: Name, credential: Credential) -> None:
         """Note that `credential` is kept for it from now on; nobody has it yet."""

@@ -37,7 +37,12 @@ def fresh_until(fetched_at: float, expires_at: float, min_lifetime: float) -> fl
 
 def is_renewable(fetched_at: float, expires_at: float, min_lifetime: float) -> bool:
     """Whether it lives long enough: shorter ones would be fetched all the time."""
-    return expires_at - fetched_at >= min_lifetime + 2 * AHEAD
+    return expires_at - fetched_at >= shortest_renewable(min_lifetime)
+
+
+def shortest_renewable(min_lifetime: float) -> float:
+    """The seconds of life from which on a token is renewed ahead."""
+    return min_lifetime + 2 * AHEAD
 
 
 class Renewal:
@@ -82,8 +87,8 @@ class Renewal:
             if kept is None or not self._is_due(kept):
                 return None
             deadline = Deadline(PATIENCE_WITH_TOKEN, self._clock, is_patient=False)
-            # With no more than the minimum asked for, an API gives the one that it has.
-            enough = self._config.min_lifetime + AHEAD
+            # Of less an API may have one, and give it: too short to be renewed in its turn.
+            enough = shortest_renewable(self._config.min_lifetime)
             issued = self._fetch(target, deadline, None, enough)
             is_better = self._keep(key, issued)
         self._trace("refresh", target=target, sha256=issued.token_sha256, kept=is_better)

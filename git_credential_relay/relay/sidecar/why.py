@@ -103,7 +103,12 @@ def _about_all(workspace: ServedWorkspace, message: Message, now: float) -> list
         return list(dict.fromkeys(known))
     use = workspace.record.last_trouble()
     latest = list(_history(use, now)) if use else [f"no trouble; {_served(workspace)}"]
-    return [*(f"{target}: nobody has asked for it" for target in targets), *latest]
+    strangers = [] if targets else dict.fromkeys(name.partition("/")[0] for name in remotes)
+    return [
+        *(f"{target}: nobody has asked for it" for target in targets),
+        *(f"{printable(redact(host))}: not served here" for host in strangers),
+        *latest,
+    ]
 
 
 def _remote(workspace: ServedWorkspace, name: str, use: str) -> Target | None:

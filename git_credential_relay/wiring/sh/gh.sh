@@ -71,11 +71,7 @@ gcr_lead_to_socket() {
     gcr_has_own github.com && return
     gcr_has_own '' && return
     [ -z "${GH_CONFIG_DIR-}" ] || return 0
-    if ! [ -S "$GCR_GH_SOCKET" ]; then
-        gcr_tell "there is no sidecar at $GCR_GH_SOCKET" sidecar-unreachable \
-            "start it: git-credential-relay sidecar --gh-socket $GCR_GH_SOCKET" \
-            'trying again may help'
-    fi
+    gcr_tell_no_socket "$GCR_GH_SOCKET" --gh-socket
     # An empty one, or a template's, would stand in front of the placeholder.
     unset CODESPACES GH_TOKEN GITHUB_TOKEN GH_ENTERPRISE_TOKEN GITHUB_ENTERPRISE_TOKEN
     GH_CONFIG_DIR=$GCR_GH_CONFIG_DIR
@@ -117,6 +113,7 @@ gcr_tell_no_token() {
     if [ -z "$gcr_code" ]; then
         gcr_tell_absence && return
         gcr_code=no-token gcr_message='the sidecar has nothing for this host'
+        gcr_hint='have its GIT_CREDENTIAL_RELAY_HOSTS name the host'
     fi
     gcr_tell_failure
 }

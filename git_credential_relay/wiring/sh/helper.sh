@@ -22,7 +22,7 @@ gcr_get() {
     gcr_read_request
     gcr_reach || exit 0
     gcr_put_question "relay=why${gcr_newline}format=stderr"
-    gcr_answer=$(gcr_ask "$gcr_question")
+    gcr_ask_words "$gcr_question"
     if [ -n "$gcr_answer" ]; then
         printf '%s\n' "$gcr_answer" >&2
         exit 0
@@ -37,7 +37,7 @@ gcr_get() {
 # For people: print the answer to the lines in $1.
 gcr_print_answer() {
     gcr_reach || exit "$gcr_exit"
-    gcr_answer=$(gcr_ask "$1")
+    gcr_ask_words "$1"
     case $gcr_answer in
         '') ;;
         'git-credential-relay: error: '*)

@@ -91,6 +91,32 @@ gcr_ask() {
     printf '%s\n\n' "$1" | "$gcr_git" credential-cache --socket="$gcr_socket" "${2:-get}" 2>/dev/null
 }
 
+# Set gcr_answer to what people may read of the answer to the lines in $1. Git's own daemon, in
+# the sidecar's place, answers every question with a password that it keeps.
+gcr_ask_words() {
+    gcr_answer=$(gcr_ask "$1")
+    case $gcr_newline$gcr_answer in
+        *"${gcr_newline}password="*) gcr_answer='' ;;
+    esac
+}
+
+# Tell why the socket $1 cannot be asked, and set gcr_exit; fails where it can. $2 is the option
+# by which the sidecar gets that socket.
+gcr_tell_no_socket() {
+    if ! [ -S "$1" ]; then
+        gcr_exit=75
+        gcr_tell "there is no sidecar at $1" sidecar-unreachable \
+            "start it: git-credential-relay sidecar${2:+ $2 $1}" 'trying again may help'
+    elif ! [ -w "$1" ]; then
+        gcr_exit=1
+        gcr_tell "the sidecar's socket $1 is closed to this user" sidecar-refused \
+            'have its GIT_CREDENTIAL_RELAY_ALLOW_UIDS name this uid' \
+            'trying again before that will not help'
+    else
+        return 1
+    fi
+}
+
 # Tell why there is no answer, and set gcr_exit; fails where the sidecar does answer.
 gcr_tell_absence() {
     gcr_exit=75
@@ -98,15 +124,9 @@ gcr_tell_absence() {
         gcr_exit=1
         gcr_tell 'there is no git here' git-missing 'install git' \
             'trying again before that will not help'
-    elif ! [ -S "$gcr_socket" ]; then
-        gcr_tell "there is no sidecar at $gcr_socket" sidecar-unreachable \
-            'start it: git-credential-relay sidecar' 'trying again may help'
-    elif ! [ -w "$gcr_socket" ]; then
-        gcr_exit=1
-        gcr_tell "the sidecar's socket $gcr_socket is closed to this user" sidecar-refused \
-            'have its GIT_CREDENTIAL_RELAY_ALLOW_UIDS name this uid' \
-            'trying again before that will not help'
-    elif [ -z "$(gcr_ask relay=status)" ]; then
+    elif gcr_tell_no_socket "$gcr_socket"; then
+        :
+    elif gcr_ask_words relay=status && [ -z "$gcr_answer" ]; then
         gcr_tell "the sidecar at $gcr_socket does not answer this user" sidecar-unreachable \
             'start it, or have its GIT_CREDENTIAL_RELAY_ALLOW_UIDS name this uid' \
             'trying again may help'

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack, suppress
+from statistics import median
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -158,17 +159,17 @@ def test_clients_that_never_read_fill_no_memory(sidecar):
         for _ in range(100):
             connection = stack.enter_context(sidecar.connect())
             connection.sendall(b"action=get\nrelay=status\nformat=json\n\n")
-        slowest = 0.0
+        seconds = []
         for _ in range(30):
             began_at = time.monotonic()
             assert sidecar.get("o/r")["password"] == TOKEN
-            slowest = max(slowest, time.monotonic() - began_at)
+            seconds.append(time.monotonic() - began_at)
             time.sleep(0.01)
         after = sidecar.fact("VmRSS")
 
     assert report > 100 * KIB
     assert after - before < 32 * KIB
-    assert slowest < 0.5
+    assert median(seconds) < 0.2
 
 
 def test_requests_that_never_end_fill_no_memory(sidecar):

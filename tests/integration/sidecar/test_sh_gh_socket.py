@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 
 import pytest
@@ -120,6 +121,19 @@ def test_without_a_sidecar_the_reason_is_told(agent, world):
     assert result.exit_code == 1
     assert "there is no sidecar at /nonexistent/gh.sock [sidecar-unreachable]" in first
     assert "/nonexistent/gh.sock" in rest
+
+
+@pytest.mark.skipif(not AS_AGENT, reason="needs root, for a socket of another user")
+def test_a_socket_that_is_closed_to_the_agent_is_told(agent, world):
+    """gh's own words would not say who may open it."""
+    path = agent.root / "gh.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    path.chmod(0o600)
+    agent.shim.write_text(agent.shim.read_text().replace(str(world.sidecar.gh_socket), str(path)))
+    result = agent.gh("api", "user")
+
+    assert f"socket {path} is closed to this user [sidecar-refused]" in result.stderr
 
 
 @pytest.mark.newer_gh

@@ -152,12 +152,16 @@ def test_no_sidecar_is_one_line_with_a_code(tmp_path, command):
     )
 
 
-def test_what_is_no_sidecar_is_said_to_be_none():
-    """Git's own daemon answers nothing to our questions."""
-    with answering(b"") as path:
-        done = ask(path, "status", "--json")
+@pytest.mark.parametrize("command", [["why"], ["status", "--json"]], ids=" ".join)
+@pytest.mark.parametrize("answer", [b"", b"username=x\npassword=hunter2\n"])
+def test_what_is_no_sidecar_is_said_to_be_none(command, answer):
+    """Git's own daemon answers nothing to our questions, or with a password that it keeps: that
+    is not shown."""
+    with answering(answer) as path:
+        done = ask(path, *command)
 
     assert (done.returncode, done.stdout) == (1, "")
+    assert "hunter2" not in done.stderr
     assert "is not a sidecar [not-a-sidecar] (hint: it may be git's own" in done.stderr
 
 

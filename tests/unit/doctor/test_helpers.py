@@ -93,6 +93,7 @@ def test_a_sidecar_s_socket_is_told_from_git_s_own_cache(command, path):
         ([f"cache --socket={SOCKET}"], "ok"),
         ([f"cache --socket={SOCKET}", LAUNCHER], "ok"),
         ([f"cache --socket={SOCKET}", "relay"], "ok"),
+        ([f"cache --socket={SOCKET}", LAUNCHER, f"cache --socket={SOCKET}"], "ok"),
         ([LAUNCHER, f"cache --socket={SOCKET}"], "sidecar-behind"),
         (["cache --socket=/x", f"cache --socket={SOCKET}"], "helper-in-front"),
         ([f"cache --socket={SOCKET}", "store"], "plaintext-helper"),

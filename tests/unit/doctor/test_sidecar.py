@@ -15,10 +15,12 @@ from git_credential_relay.doctor.checks.sidecar import (
     check_sidecar,
     check_trouble,
 )
-from git_credential_relay.doctor.meeting import Met
+from git_credential_relay.doctor.meeting import Met, meet
 from git_credential_relay.errors import SidecarError
+from git_credential_relay.relay.deadline import Clock
 from tests.fakes.configs import GITHUB_COM, WORKSPACE_SECRET, api_config, make_config
 from tests.fakes.sidecar import socket_directory
+from tests.unit.cli.test_ask import answering
 
 US = os.geteuid()
 AGENT = User(US + 4242, frozenset({US + 4242}))
@@ -61,6 +63,18 @@ def test_modes_of_the_directory(base, mode, gids, code):
     user = User(AGENT.uid, AGENT.gids | set(gids))
 
     assert place(base, user=user)[1] == code
+
+
+@pytest.mark.parametrize(
+    ("mode", "command"),
+    [(0o777, "chmod go-w {}"), (0o1777, None), (0o700, "chmod 0755 {}"), (0o755, None)],
+)
+def test_the_command_that_mends_the_directory(base, mode, command):
+    """For a directory of the sidecar's own; one that all share is not for a socket."""
+    base.chmod(mode)
+
+    found = check_place(f"{base}/git.sock", US, AGENT)
+    assert found.fix == (command and command.format(base))
 
 
 def test_a_directory_of_the_agent_s_own(base):
@@ -161,10 +175,14 @@ def test_the_secret_in_a_file(tmp_path):
     assert found.fix == "unset WORKSPACE_TOKEN_FILE"
     own.write_text(f"CLOUD_API_URL=https://x\nWORKSPACE_TOKEN={WORKSPACE_SECRET}\n")
     found = check_reach(make_config(), Met("/x", 0), OWNER, str(own))
-    assert (found.code, found.fix) == ("secret-within-reach", None)
+    assert (found.code, found.fix) == ("secret-within-reach", f"chmod 0600 {own}")
     assert str(own) in found.message
-    own.write_text("CLOUD_API_URL=https://x\n")
-    assert check_reach(make_config(), Met("/x", 0), OWNER, str(own)).status == "ok"
+    own.write_text(f"WORKSPACE_TOKEN_FILE={secret}\n")
+    found = check_reach(make_config(), Met("/x", 0), OWNER, str(own))
+    assert (found.code, found.fix) == ("secret-within-reach", f"chmod 0600 {secret}")
+    for harmless in ("CLOUD_API_URL=https://x\n", "WORKSPACE_TOKEN_FILE=/nonexistent\n"):
+        own.write_text(harmless)
+        assert check_reach(make_config(), Met("/x", 0), OWNER, str(own)).status == "ok"
 
 
 def key(repository, *, at, is_troubled=True, forge="https://github.com"):
@@ -203,3 +221,13 @@ def test_gh_s_socket_is_looked_at_where_one_is_configured(base):
     assert check_gh_socket(config, {}).code == "gh-socket-missing"
     path.write_text("")
     assert "is no socket" in check_gh_socket(config, {}).message
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"[]", b"9" * 5000, b"\xff"])
+def test_whoever_answers_nonsense_is_no_sidecar(answer):
+    """Whatever it is: lists within lists, numbers without end, no text at all."""
+    with answering(answer) as path:
+        met = meet(str(path), Clock())
+
+    assert met.error is not None
+    assert met.error.code == "not-a-sidecar"

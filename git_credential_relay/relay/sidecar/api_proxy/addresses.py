@@ -10,11 +10,15 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from git_credential_relay.relay.sidecar.api_proxy.refusal import ForeignUrlError, UpstreamError
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 HTTPS_PORT = 443
+# Of its own: names that never resolve must not take the threads in which the forges' own do.
+_LOOKUPS = ThreadPoolExecutor(4, thread_name_prefix="redirect")
 MAX_ADDRESSES = 4
 # RFC 6052: an IPv4 address that a translator reaches for us.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -60,7 +64,8 @@ def is_public(address: str) -> bool:
 async def resolve(name: str, port: int) -> list[str]:
     """The addresses of `name`, in the order in which they should be tried. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    find = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(_LOOKUPS, find)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

@@ -71,6 +71,18 @@ def test_missing_directories_are_made_closed_to_writers(directory):
     assert [stat.S_IMODE((directory / d).stat().st_mode) for d in ("a", "a/b")] == [0o755] * 2
 
 
+@as_root
+@pytest.mark.parametrize("path", ["link/s", "link/below/s"])
+def test_no_link_of_others_leads_to_it(directory, path):
+    """They could turn it, and the clients with it, whenever they like; one of root's is fine."""
+    (directory / "real").mkdir()
+    (directory / "link").symlink_to(directory / "real")
+    listen(directory / path).close()
+    os.lchown(directory / "link", OTHER_UID, OTHER_UID)
+
+    assert refused(directory / path).code == "socket-directory-open"
+
+
 def test_a_private_directory_is_opened_for_entering(directory):
     """In a 0700 directory git would start its own daemon whenever the sidecar is away."""
     directory.chmod(0o700)

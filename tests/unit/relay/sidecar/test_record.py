@@ -98,6 +98,19 @@ def test_a_refusal_of_the_forge_counts_for_the_token_that_we_gave(given, is_trou
     assert record.find(LIB) is None
 
 
+def test_a_refused_token_is_no_longer_held():
+    """No life is told of it, though another git that has it as well may say so again."""
+    record = Record()
+    use = record.asked(APP, NOW)
+    answered(use, credential("tok"), NOW)
+    record.refused(APP, token_sha256(Secret("tok")), NOW + 1)
+
+    assert (use.token_sha256, use.fetched_at, use.expires_at) == (None, None, None)
+    record.refused(APP, token_sha256(Secret("tok")), NOW + 2)
+    assert use.trouble is not None
+    assert use.trouble.at == NOW + 2
+
+
 def test_the_latest_trouble_that_is_not_over_comes_first():
     """Only where all is over does the latest of those count; without any there is none."""
     record = Record()

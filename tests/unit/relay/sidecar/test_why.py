@@ -128,8 +128,20 @@ def test_the_remotes_of_a_work_tree_come_first():
     unknown = about("github.com/acme/new")
     assert unknown[0] == "https://github.com/acme/new: nobody has asked for it"
     assert unknown[1].startswith("https://github.com/acme/lib (git): this went wrong")
-    assert about("elsewhere.example/a/b")[0].startswith("https://github.com/acme/lib")
+    assert about("elsewhere.example/a/b")[1].startswith("https://github.com/acme/lib")
     assert about("127.0.0.1:3000/a/b")[0] == "http://127.0.0.1:3000/a/b: nobody has asked for it"
+
+
+def test_remotes_at_other_hosts_are_said_to_be():
+    """A work tree whose forge the sidecar was not told of: that is why git gets nothing."""
+    remotes = ("git.example.org/a/b", "git.example.org/a/c", "\x1b[2J/x/y")
+    message = Message("get", [("relay", "why"), *(("remote[]", r) for r in remotes)])
+    lines = why((workspace(),), message, NOW).decode().splitlines()
+
+    assert lines[0] == "git.example.org: not served here"
+    assert lines[-1].startswith("no trouble; workspace default serves 127.0.0.1:3000, github.com")
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,16 @@ def test_an_empty_directory_is_a_mistake(root):
     assert "has no workspace" in refusal(root)
 
 
+def test_a_missing_directory_is_named_with_its_setting(tmp_path):
+    """Whoever has mistyped it is told which setting to correct."""
+    environ = {"GIT_CREDENTIAL_RELAY_WORKSPACES": f"{tmp_path}/none"}
+    with pytest.raises(ConfigError) as caught:
+        read_tenants(environ, {}, "/s", None)
+
+    assert caught.value.message.startswith("GIT_CREDENTIAL_RELAY_WORKSPACES in the environment: ")
+    assert caught.value.hint is not None
+
+
 def test_a_broken_file_is_named_with_its_line(root):
     """The message leads to the line, and shows nothing of it."""
     add(root, "a", "GIT_CREDENTIAL_RELAY_NO_SUCH=secret-value")

@@ -2,6 +2,8 @@
 
 import asyncio
 import ipaddress
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -103,6 +105,23 @@ def test_the_machines_own_resolver():
     """What this machine calls localhost is not public."""
     with pytest.raises(ForeignUrlError):
         asyncio.run(public_addresses("localhost", resolve, 5))
+
+
+def test_names_of_strangers_take_nobody_elses_threads():
+    """Names that hang are looked up apart from those of forges, and neither keeps the other."""
+
+    async def look():
+        is_done = threading.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        waiting = loop.run_in_executor(None, is_done.wait, 10)
+        try:
+            return await asyncio.wait_for(resolve("127.0.0.1", 443), 5)
+        finally:
+            is_done.set()
+            await waiting
+
+    assert asyncio.run(look()) == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""Clients that have said all they want when they are taken in: git is that quick."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from git_credential_relay.credential.request import MAX_REQUEST
+from git_credential_relay.relay.sidecar.accept import Acceptor
+from git_credential_relay.relay.sidecar.connection import Connections
+from git_credential_relay.relay.sidecar.peer import Peer
+from git_credential_relay.relay.sidecar.room import Room
+from git_credential_relay.trace import Trace
+from tests.fakes.sidecar import read_all, until
+
+# More than a socket takes at once.
+LONG = b"x" * 2_000_000
+
+
+class Listening:
+    """An Acceptor that gives each client what `find` makes of its request.
+
+    It has room for one client at a time.
+    """
+
+    def __init__(self, find: Callable[[bytes], bytes | Awaitable[bytes]]) -> None:
+        self.seen: list[bytes] = []
+        self.logged: list[object] = []
+        self.room = Room(files=4)
+        self._find = find
+
+    def run(self, *requests: bytes) -> list[bytes]:
+        """What clients hear, one after the other, who have asked before they are taken in."""
+        return asyncio.run(asyncio.wait_for(self._run(requests), 20))
+
+    async def _run(self, requests: tuple[bytes, ...]) -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self.logged.append(context["exception"]))
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.setblocking(False)
+            listening.bind("")
+            listening.listen()
+            connections = Connections(self.room, Trace())
+            acceptor = Acceptor(listening, connections, self._answer)
+            acceptor.start()
+            heard = []
+            for request in requests:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(10)
+                    client.connect(listening.getsockname())
+                    left = request[client.send(request) :]
+                    if not left:
+                        client.shutdown(socket.SHUT_WR)
+                    heard.append(await asyncio.to_thread(talk_on, client, left))
+                await asyncio.to_thread(until, self._is_empty)
+            acceptor.stop()
+            await acceptor.settle()
+            await connections.end(1)
+        return heard
+
+    def _is_empty(self) -> bool:
+        is_empty = self.room.enter(0)
+        if is_empty:
+            self.room.leave(0)
+        return is_empty
+
+    def _answer(self, peer: Peer, data: bytes) -> bytes | Awaitable[bytes]:
+        self.seen.append(data)
+        return self._find(data)
+
+
+def talk_on(client: socket.socket, left: bytes) -> bytes:
+    """Say what is left to say, and hear the answer; none if we are cut off."""
+    try:
+        if left:
+            client.sendall(left)
+            client.shutdown(socket.SHUT_WR)
+        return read_all(client)
+    except (ConnectionResetError, BrokenPipeError):
+        return b""
+
+
+async def later(answer: bytes) -> bytes:
+    """An answer that somebody has to be asked for."""
+    await asyncio.sleep(0)
+    return answer
+
+
+@pytest.mark.parametrize("answer", [b"", b"an answer", LONG], ids=["none", "short", "long"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["known", "late"])
+def test_each_is_answered_and_leaves(answer, is_late):
+    """Whether the answer is known or not, and however long it is; each is asked for once."""
+    listening = Listening(lambda _: later(answer) if is_late else answer)
+    requests = [b"action=get\n", b"action=get\nwith=a line\n\n", b""]
+
+    assert listening.run(*requests) == [answer] * 3
+    assert (listening.seen, listening.logged) == (requests, [])
+
+
+def test_trouble_with_one_is_told_once_and_is_nobody_elses():
+    """It hears nothing, the next one is answered, and the log gets the error."""
+
+    def find(data: bytes) -> bytes:
+        if data == b"bad":
+            raise ValueError("a secret")
+        return b"fine"
+
+    listening = Listening(find)
+
+    assert listening.run(b"bad", b"good") == [b"", b"fine"]
+    assert [type(error) for error in listening.logged] == [ValueError]
+
+
+@pytest.mark.parametrize(("size", "is_heard"), [(MAX_REQUEST, True), (MAX_REQUEST + 1, False)])
+def test_who_says_too_much_is_not_heard(size, is_heard):
+    """The limit of a request holds for it too."""
+    listening = Listening(lambda data: b"%d" % len(data))
+
+    assert listening.run(b"y" * size) == [b"%d" % size if is_heard else b""]
+    assert len(listening.seen) == is_heard
