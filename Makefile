@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 CODE := $(wildcard git_credential_relay tests benchmarks entrypoint)
-JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ "$$n" -gt 4 ]; then echo 4; else echo "$$n"; fi)
+# One more than there are processors: many tests wait for a deadline or for a token's end.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ "$$n" -gt 4 ]; then n=4; fi; echo $$((n + 1)))
 PACKAGE := pyproject.toml git_credential_relay/__init__.py
 
 # A copied, moved or half-made environment does not work: make it again.
@@ -23,6 +24,10 @@ help: ## this list
 
 demo: $(VENV)/.broker ## real git clones and pushes with tokens that expire in between
 	@$(BIN)/git-credential-relay demo $(ARGS)
+
+# The tests start thousands of Pythons. Where byte code must not be written, each of them would
+# compile all that it imports, and pytest rewrite each test file in each of its processes.
+test test-image test-clients: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.dev ## the test suite; ARGS="-k name" for a part of it, JOBS=n for the processes
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -41,6 +41,10 @@ class PostgreSQL:
         # "Fast" shutdown: with SIGTERM it would wait for its clients.
         self._server.end(signal.SIGINT)
 
+    def kill(self) -> None:
+        """End it for good: at once, and without the writing that a later start would want."""
+        self._server.end(signal.SIGQUIT)
+
     def create_database(self) -> str:
         """The URL of a new, empty database."""
         name = f"broker_{next(self._numbers)}"
@@ -88,7 +92,7 @@ def running_postgresql() -> Iterator[PostgreSQL]:
             server.start()
             yield server
         finally:
-            server.stop()
+            server.kill()
 
 
 class Valkey:

@@ -8,19 +8,16 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.fakes.agent import SECRET, Result, ask
 from tests.fakes.program import EXECUTABLE
+from tests.fakes.resident import ResidentProcess
 
 READY = "git-credential-relay: sidecar: ready on "
-START_SECONDS = 20.0
 # Nobody's, in the tests: with root they are other users, without there are none.
 OTHER_UID, THIRD_UID = 54321, 54322
 
@@ -47,10 +44,9 @@ def workspace_environ(api_url: str, workspace_id: str = "ws-1") -> dict[str, str
     }
 
 
-class SidecarProcess:
+class SidecarProcess(ResidentProcess):
     """`git-credential-relay sidecar` with its sockets in `directory`.
 
-    Entered, it is ready; left, it has ended. `lines` is what it has written to stderr so far.
     `user` is another uid to run as: then `executable` must be one that it can read, and
     `directory` its own. Of the test's own environment it gets the variables it `keeps`, or all.
     """
@@ -65,48 +61,21 @@ class SidecarProcess:
         executable: Path = EXECUTABLE,
         keeps: Collection[str] | None = None,
     ) -> None:
+        super().__init__()
         self.directory = directory
         self.socket = directory / "git.sock"
         self.gh_socket = directory / "gh.sock"
         self.environ = dict(environ)
-        self.lines: list[str] = []
         self._command = [str(executable), "sidecar", "--socket", str(self.socket)]
         self._command += ["--gh-socket", str(self.gh_socket)] if gh else []
         self._command += arguments
         self._user = user
         self._keeps = keeps
-        self._is_ready = threading.Event()
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        if self.process.poll() is not None or not self.is_ready:
-            self.kill()
-            raise AssertionError(f"the sidecar did not start: {self.lines}")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.stop()
-        self.wait()
-
-    @property
-    def process(self) -> subprocess.Popen[str]:
-        """The process, which has been started."""
-        assert self._process is not None
-        return self._process
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether this start of it has come to its line of readiness."""
-        return any(line.startswith(READY) for line in self.lines)
+    def start(self) -> None:
+        """Start it (again), and wait until it is ready or has ended."""
+        kept = {n: v for n, v in os.environ.items() if self._keeps is None or n in self._keeps}
+        self._launch(self._command, kept | self.environ, self._user)
 
     @property
     def open_files(self) -> int:
@@ -120,55 +89,6 @@ class SidecarProcess:
             if key == name:
                 return int(value.split()[0])
         raise AssertionError(name)
-
-    def start(self) -> None:
-        """Start it (again), and wait until it is ready or has ended."""
-        self.lines.clear()
-        self._is_ready.clear()
-        kept = {n: v for n, v in os.environ.items() if self._keeps is None or n in self._keeps}
-        self._process = subprocess.Popen(
-            self._command,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env=kept | self.environ,
-            user=self._user,
-            group=self._user,
-            extra_groups=None if self._user is None else [],
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
-        self._is_ready.wait(START_SECONDS)
-
-    def send(self, number: int) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 30) -> int:
-        """End it by a signal; its exit status, negative for the signal that killed it."""
-        self.send(number)
-        return self.wait(seconds)
-
-    def kill(self) -> None:
-        """End it as a crash of the machine would, as far as the process can tell."""
-        self.stop(signal.SIGKILL)
-
-    def wait(self, seconds: float = 30) -> int:
-        """Its exit status, once it has ended."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
-        finally:
-            if self._reader is not None:
-                self._reader.join(5)
-
-    def wait_for_line(self, text: str, seconds: float = 10, *, count: int = 1) -> None:
-        """Return once it has written `count` lines with this text."""
-        until(lambda: sum(text in line for line in list(self.lines)) >= count, seconds)
 
     def reload(self, text: str = "configuration read again") -> None:
         """Have it read its configuration again, without waiting until it looks."""
@@ -198,23 +118,8 @@ class SidecarProcess:
         fields = "".join(f"{name}={value}\n" for name, value in more.items())
         return self.ask(f"action=get\nrelay={relay}\n{fields}\n".encode()).decode()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        stream = process.stderr
-        assert stream is not None
-        with stream:
-            for line in stream:
-                self.lines.append(line.rstrip("\n"))
-                if line.startswith(READY):
-                    self._is_ready.set()
-        self._is_ready.set()
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Return once something has become so."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+    def _says_ready(self, line: str) -> bool:
+        return line.startswith(READY)
 
 
 def connect(path: Path, seconds: float = 20) -> socket.socket:

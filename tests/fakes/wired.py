@@ -25,6 +25,10 @@ for directory in etc usr/local var/lib; do
     mount -t overlay none "/$directory" -o \\
         "lowerdir=/$directory,upperdir=$SCRATCH/$directory/upper,workdir=$SCRATCH/$directory/work"
 done
+# What an `install` on this very machine has left behind would make another wiring of ours.
+for directory in /etc/git-credential-relay /var/lib/git-credential-relay; do
+    if [ -d "$directory" ]; then mount -t tmpfs none "$directory"; fi
+done
 mount -t tmpfs none /run
 mount -t tmpfs -o mode=1777 none /dev/shm
 """

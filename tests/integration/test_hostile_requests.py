@@ -40,6 +40,13 @@ def no_requests_yet(api, agent):
     api.requests.clear()
 
 
+def held_by(agent: AgentHome) -> dict[str, bytes]:
+    """The records of the agent's cache: those of the bait at least."""
+    records = {p.name: p.read_bytes() for p in agent.cache.iterdir() if p.suffix != ".lock"}
+    assert sum(TOKEN.encode() in record for record in records.values()) >= 3
+    return records
+
+
 def noise(seed: int) -> bytes:
     """Bytes of every kind, the same ones each time."""
     return random.Random(seed).randbytes(20_000)  # noqa: S311 - the same in each run
@@ -115,13 +122,13 @@ REQUESTS = {
 @pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS)
 @pytest.mark.parametrize("operation", ["get", "erase"])
 def test_no_token_no_word_no_request(api, agent, request_bytes, operation):
-    """Nothing is answered, said or asked, and nothing of what is held is dropped."""
+    """Nothing is answered, said or asked, and nothing of what is held is dropped or changed."""
+    held = held_by(agent)
     result = agent.helper(operation, stdin=request_bytes)
 
     assert result.is_silent_success
     assert api.requests == []
-    assert agent.get("victim/r").password == TOKEN
-    assert api.requests == []
+    assert held_by(agent) == held
 
 
 @pytest.mark.parametrize(

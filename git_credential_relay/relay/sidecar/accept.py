@@ -6,7 +6,6 @@ import asyncio
 import errno
 import socket
 
-from git_credential_relay.credential.request import MAX_REQUEST
 from git_credential_relay.relay.sidecar.connection import Answer, Connection, Connections
 from git_credential_relay.relay.sidecar.listener import BACKLOG
 from git_credential_relay.relay.sidecar.peer import Peer, peer_of
@@ -129,14 +128,11 @@ def hear(client: socket.socket) -> tuple[bytes, bool]:
     """What a client has said by now, and whether that is all: it has closed its half."""
     said = b""
     try:
-        while len(said) <= MAX_REQUEST:
-            part = client.recv(CHUNK)
-            if not part:
-                return said, True
-            said += part
+        said = client.recv(CHUNK)
+        more = client.recv(CHUNK)
     except OSError:
-        pass  # no more for now; what else is wrong shows when it is read on
-    return said, False
+        return said, False  # no more for now; what else is wrong shows when it is read on
+    return said + more, not more
 
 
 def tell(client: socket.socket, answer: bytes) -> int:

@@ -186,7 +186,7 @@ def _unusable(path: str, reason: str) -> SidecarError:
     return SidecarError(
         f"the socket {path} cannot be made: {reason}",
         code="socket-unusable",
-        hint="choose another one by --socket",
+        hint="give its directory to this user, or choose another socket by --socket",
         retryable=False,
     )
 

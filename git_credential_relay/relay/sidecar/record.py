@@ -39,8 +39,9 @@ class Use:
     """One target's history; times are Unix seconds, None for never.
 
     `asks` counts the questions, `hits` those that were answered from the cache. `trouble` is the
-    last one; it is over if `answered_at` is later. `token_sha256` is the newest token's, and
-    `replaced_sha256` that of the one before it, which somebody may still be using.
+    last one; it is over unless it `is_troubled`: the last thing that happened was a failure.
+    `token_sha256` is the newest token's, and `replaced_sha256` that of the one before it, which
+    somebody may still be using.
     """
 
     target: Target
@@ -54,21 +55,17 @@ class Use:
     expires_at: int | None = None
     source: str | None = None
     trouble: Trouble | None = None
-
-    @property
-    def is_troubled(self) -> bool:
-        """Whether the last thing that happened was a failure."""
-        if self.trouble is None:
-            return False
-        return self.answered_at is None or self.answered_at <= self.trouble.at
+    # Not by the times: a clock may be put back in between.
+    is_troubled: bool = False
 
 
 @dataclass(slots=True)
 class ApiState:
-    """How the relay API was met last: `answered_at` counts a refusal too."""
+    """How the relay API was met last: a refusal is an answer, and no failure."""
 
     answered_at: float | None = None
     failed_at: float | None = None
+    is_failing: bool = False
     trouble: Trouble | None = None
 
 
@@ -131,21 +128,21 @@ class Record:
 
     def api_answered(self, now: float) -> None:
         """Note that the relay API gave a token."""
-        self.api.answered_at = now
+        self.api.answered_at, self.api.is_failing = now, False
 
     def api_failed(self, error: RelayError, now: float) -> None:
         """Note that it did not: it refused, or was not to be reached."""
         self.api.trouble = trouble_of(error, now)
         if isinstance(error, ApiError) and not error.retryable:
-            self.api.answered_at = now
+            self.api.answered_at, self.api.is_failing = now, False
         else:
-            self.api.failed_at = now
+            self.api.failed_at, self.api.is_failing = now, True
 
 
 def answered(use: Use, credential: Credential, now: float, *, is_hit: bool = False) -> None:
     """Note that `credential` was given out."""
     use.hits += is_hit
-    use.answered_at = now
+    use.answered_at, use.is_troubled = now, False
     _holds(use, credential)
     use.source = credential.source if credential.source != "cache" else use.source
 
@@ -164,7 +161,7 @@ def failed(use: Use, error: RelayError, now: float) -> None:
     if use.trouble is not None and _cause(error).is_remembered:
         # The first telling says more than that there was one.
         trouble = Trouble(use.trouble.code, use.trouble.lines, now)
-    use.trouble = trouble
+    use.trouble, use.is_troubled = trouble, True
 
 
 def trouble_of(error: RelayError, now: float) -> Trouble:

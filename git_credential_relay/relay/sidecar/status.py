@@ -110,7 +110,7 @@ def _api_state(workspace: ServedWorkspace) -> str:
         return "not configured"
     if api.answered_at is None and api.failed_at is None:
         return "not asked yet"
-    return "answering" if (api.answered_at or 0) >= (api.failed_at or 0) else "failing"
+    return "failing" if api.is_failing else "answering"
 
 
 def _minutes_left(use: Use, now: float) -> float | None:

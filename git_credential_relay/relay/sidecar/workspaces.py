@@ -64,7 +64,7 @@ def read_tenants(
         found = facts(config.ca_file) if config.ca_file else None
         tenants = [Tenant("default", config, callers(config), socket, gh_socket, found)]
     else:
-        files = _listed(directory)
+        files = _configured(base, directory)
         tenants = [_tenant(path, environ, flags, socket, gh_socket) for path in files]
         if not tenants:
             raise ConfigError(
@@ -83,7 +83,10 @@ def watched_files(environ: Mapping[str, str], flags: Mapping[str, str]) -> list[
         directory = config.path(DIRECTORY)
     except ConfigError:
         return files  # one of them has to change for it to become right
-    listed = _listed(directory, or_none=True) if directory else []
+    try:
+        listed = _listed(directory) if directory else []
+    except OSError:
+        listed = []
     authorities = {config.ca_file, *(_ca_file(path) for path in listed)} - {None}
     return [*files, *([directory] if directory else []), *listed, *sorted(map(str, authorities))]
 
@@ -171,13 +174,19 @@ def _ca_file(path: str) -> str | None:
     return value.text if value else None
 
 
-def _listed(directory: str, *, or_none: bool = False) -> list[str]:
+def _configured(base: Config, directory: str) -> list[str]:
     try:
-        names = os.listdir(directory)
+        return _listed(directory)
     except OSError as error:
-        if or_none:
-            return []
-        raise ConfigError(f"{directory}: {error.strerror}") from error
+        value = base.value(DIRECTORY)
+        raise ConfigError(
+            f"{value.origin if value else DIRECTORY}: {directory}: {error.strerror}",
+            hint=f"have it name a directory of NAME{_ENDING} files that the sidecar can read",
+        ) from error
+
+
+def _listed(directory: str) -> list[str]:
+    names = os.listdir(directory)
     # Hidden ones are what editors and Kubernetes leave beside the files they swap.
     return sorted(
         f"{directory}/{name}"

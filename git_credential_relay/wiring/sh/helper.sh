@@ -23,13 +23,19 @@ gcr_get() {
     gcr_reach || exit 0
     gcr_put_question "relay=why${gcr_newline}format=stderr"
     gcr_ask_words "$gcr_question"
-    if [ -n "$gcr_answer" ]; then
-        printf '%s\n' "$gcr_answer" >&2
-        exit 0
-    fi
     # Silence is right for a host that is not ours; only for ours may the sidecar be missed.
     case " $GCR_ORIGINS " in
-        *" $gcr_protocol://$gcr_host "*) gcr_tell_absence ;;
+        *" $gcr_protocol://$gcr_host "*) gcr_ours=yes ;;
+        *) gcr_ours='' ;;
+    esac
+    case $gcr_ours$gcr_answer in
+        '' | git-credential-relay:*'[sidecar-refused]'*) exit 0 ;;
+        yes) gcr_tell_absence || exit 0 ;;
+        *) printf '%s\n' "$gcr_answer" >&2 ;;
+    esac
+    # As config.py reads it: git asks no other helper then, and nobody at the terminal.
+    case ${GIT_CREDENTIAL_RELAY_FAIL_CLOSED-} in
+        1 | true | yes | on) printf 'quit=1\n\n' ;;
     esac
     exit 0
 }

@@ -11,7 +11,6 @@ from git_credential_relay.broker.sources.interface import Lease, Minted, TokenSo
 from git_credential_relay.broker.store.cipher import load_cipher, new_key
 from git_credential_relay.broker.store.store import Store
 from tests.fakes.gitlab import REPOSITORY, Clock, GitLabWorld, deadline, scope_of
-from tests.fakes.servers import running_postgresql
 
 LEASE = Lease("none", "w1", "lab", 0)
 
@@ -24,7 +23,7 @@ def world() -> Iterator[GitLabWorld]:
         yield world
 
 
-def test_replicas_refresh_a_pair_once(world):
+def test_replicas_refresh_a_pair_once(world, postgresql):
     """Whoever asks, before its first refresh and when it is due again, gets the one that lives."""
 
     async def crowd(sources: list[TokenSource]) -> Minted:
@@ -49,8 +48,7 @@ def test_replicas_refresh_a_pair_once(world):
                 await source.aclose()
                 store.close()
 
-    with running_postgresql() as server:
-        first, second = asyncio.run(replicas(server.create_database()))
+    first, second = asyncio.run(replicas(postgresql.create_database()))
 
     assert world.gitlab.counts["refresh"] == 2
     assert not world.git_works(first.token, first.username, REPOSITORY, push=True)

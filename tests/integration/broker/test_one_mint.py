@@ -13,7 +13,7 @@ from git_credential_relay.broker.store.cipher import new_key
 from git_credential_relay.secret import Secret, token_sha256
 from tests.fakes.broker import BrokerProcess
 from tests.fakes.github_app import MINTS, SECRET, GitHubAppWorld
-from tests.fakes.servers import running_postgresql, running_valkey
+from tests.fakes.servers import running_valkey
 from tests.fakes.vend_load import ask_at_once
 
 TOP = """\
@@ -73,13 +73,13 @@ def hashed(token):
 
 
 @pytest.fixture
-def replicas(world, tmp_path):
+def replicas(world, tmp_path, postgresql):
     """Three brokers on one PostgreSQL and one Valkey, with the Valkey."""
     key = tmp_path / "broker.key"
     key.write_text(new_key())
     key.chmod(0o600)
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(running_postgresql()).create_database()
+        database = postgresql.create_database()
         valkey = stack.enter_context(running_valkey())
         brokers = [
             BrokerProcess(

@@ -16,27 +16,20 @@ from git_credential_relay.broker.store.migrate import migrate
 from git_credential_relay.broker.store.store import Store
 from git_credential_relay.broker.store.tables import metadata
 from tests.contract.store import StoreContract
-from tests.fakes.servers import PASSWORD, running_postgresql
+from tests.fakes.servers import PASSWORD
 from tests.fakes.starting import open_at_once
 
 
-@pytest.fixture(scope="module")
-def server():
-    """One server for all tests; each has a database of its own."""
-    with running_postgresql() as server:
-        yield server
-
-
 @pytest.fixture
-def url(server):
+def url(postgresql):
     """Of an empty database."""
-    return server.create_database()
+    return postgresql.create_database()
 
 
 @pytest.fixture(scope="module")
-def database(server):
+def database(postgresql):
     """One that has its tables: making a database for each test would take most of the time."""
-    url = server.create_database()
+    url = postgresql.create_database()
     Store.open(url, Cipher([new_key()])).close()
     return url
 
@@ -45,10 +38,10 @@ class TestPostgreSQL(StoreContract):
     """PostgreSQL keeps every promise of a store."""
 
     @pytest.fixture
-    def url(self, server, database):
+    def url(self, postgresql, database):
         """Of the one database of these tests, emptied."""
         names = ", ".join(metadata.tables)
-        with server.connect(make_url(database).database) as connection:
+        with postgresql.connect(make_url(database).database) as connection:
             connection.execute(f"TRUNCATE {names}")
         return database
 
@@ -70,12 +63,12 @@ class TestPostgreSQL(StoreContract):
         assert len(set(answers)) == 1
         assert len([query for query in queries if "workspaces" in query]) <= 2
 
-    def test_lost_connections_are_replaced(self, store, server):
+    def test_lost_connections_are_replaced(self, store, postgresql):
         """After a restart of the server the first request is answered, not the second."""
 
         async def scenario():
             record = await store.add_workspace("w1", b"")
-            with server.connect() as connection:
+            with postgresql.connect() as connection:
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                     [store.engine.url.database],
@@ -88,7 +81,7 @@ class TestPostgreSQL(StoreContract):
         assert found == record
         assert revision == record.revision
 
-    def test_a_lock_is_not_waited_for_for_ever(self, store, server):
+    def test_a_lock_is_not_waited_for_for_ever(self, store, postgresql):
         """A row that somebody holds makes the write fail in time, and go through later."""
         asyncio.run(store.add_workspace("w1", b""))
 
@@ -97,7 +90,7 @@ class TestPostgreSQL(StoreContract):
 
         event.listen(store.engine, "begin", hurry)
         database = store.engine.url.database
-        with server.connect(database) as connection, connection.transaction():
+        with postgresql.connect(database) as connection, connection.transaction():
             connection.execute("SELECT * FROM workspaces FOR UPDATE")
             with pytest.raises(StoreError) as caught:
                 asyncio.run(store.remove_workspace("w1"))
@@ -151,7 +144,7 @@ def test_what_is_wrong_is_said_without_the_url(url, old, new, cause):
     assert PASSWORD not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
 
 
-def test_a_server_that_goes_away_fails_fast_and_comes_back():
+def test_a_server_that_goes_away_fails_fast_and_comes_back(postgresql):
     """While it is away every request gets a clear error at once; afterwards all is as before."""
 
     async def scenario(server, store):
@@ -168,11 +161,8 @@ def test_a_server_that_goes_away_fails_fast_and_comes_back():
         server.start()
         return record, ends, took, await store.revision_of("w1")
 
-    with (
-        running_postgresql() as server,
-        closing(Store.open(server.create_database(), Cipher([new_key()]))) as store,
-    ):
-        record, ends, took, revision = asyncio.run(scenario(server, store))
+    with closing(Store.open(postgresql.create_database(), Cipher([new_key()]))) as store:
+        record, ends, took, revision = asyncio.run(scenario(postgresql, store))
 
     assert [type(end) for end in ends] == [StoreError] * 3
     assert {end.message for end in ends} == {"the database cannot be used: connection refused"}

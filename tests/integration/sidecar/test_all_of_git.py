@@ -66,6 +66,7 @@ def sidecar(executable: Path, socket: Path, forge: PlaygroundForge, cloud: Small
     return stack
 
 
+@pytest.mark.timeout(180)  # on a busy machine; the first to need an installed wheel waits for it
 def test_all_of_git_as_another_user(world):
     """Clone, push, submodules by 16 at once, Git LFS and a work tree work with two lines of
     configuration and no variable but the name of the file that they are in; each token is for one
@@ -88,7 +89,7 @@ def test_all_of_git_as_another_user(world):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
     assert (done.returncode, done.stderr) == (0, "")

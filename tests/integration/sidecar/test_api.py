@@ -9,7 +9,8 @@ from statistics import median
 
 from tests.fakes.agent import ask
 from tests.fakes.api import issues, refuses
-from tests.fakes.sidecar import SidecarProcess, git_cache, until, workspace_environ
+from tests.fakes.resident import until
+from tests.fakes.sidecar import SidecarProcess, git_cache, workspace_environ
 
 
 def test_a_hundred_clients_are_one_request(api, sidecar):

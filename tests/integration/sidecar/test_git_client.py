@@ -10,13 +10,8 @@ import pytest
 
 from tests.fakes.agent import ask
 from tests.fakes.api import issues, refuses
-from tests.fakes.sidecar import (
-    OTHER_UID,
-    SidecarProcess,
-    git_cache,
-    until,
-    workspace_environ,
-)
+from tests.fakes.resident import until
+from tests.fakes.sidecar import OTHER_UID, SidecarProcess, git_cache, workspace_environ
 
 GITS = [
     pytest.param("git", id="system-git"),

@@ -15,13 +15,13 @@ import pytest
 from tests.fakes.agent import SECRET, ask
 from tests.fakes.api import issues, silent_port
 from tests.fakes.program import EXECUTABLE, run_program
+from tests.fakes.resident import until
 from tests.fakes.sidecar import (
     OTHER_UID,
     SidecarProcess,
     ask_socket,
     git_cache,
     read_all,
-    until,
     workspace_environ,
 )
 

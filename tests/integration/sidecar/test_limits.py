@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from git_credential_relay.relay.sidecar.log import MAX_TRACES
 from tests.fakes.agent import ask, readable_python
 from tests.fakes.api import issues
+from tests.fakes.resident import until
 from tests.fakes.sidecar import (
     OTHER_UID,
     SidecarProcess,
@@ -24,7 +25,6 @@ from tests.fakes.sidecar import (
     git_cache,
     read_all,
     socket_directory,
-    until,
     workspace_environ,
 )
 from tests.integration.test_hostile_requests import REQUESTS

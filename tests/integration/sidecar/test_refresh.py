@@ -83,7 +83,7 @@ def test_what_is_in_use_is_renewed_in_the_background(sidecar, api, wound):
 
     [workspace] = json.loads(sidecar.question("status", format="json"))["workspaces"]
     [key] = workspace["keys"]
-    assert [seen.fields["minLifetime"] for seen in api.requests] == ["600", "780", "780"]
+    assert [seen.fields["minLifetime"] for seen in api.requests] == ["600", "960", "960"]
     assert (workspace["api"]["state"], workspace["api"]["trouble"]["code"]) == ("failing", "DOWN")
     assert (key["is_troubled"], key["asks"] - key["hits"]) == (False, 1)
     assert "no trouble" in sidecar.question("why", url="https://github.com/o/r")

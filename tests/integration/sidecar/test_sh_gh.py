@@ -187,7 +187,7 @@ def test_a_template_is_no_token(scripted, value):
 
 def test_a_token_of_ours_is_renewed(scripted):
     """A gh below `exec` or another gh, an hour later, has a fresh one where the old one was."""
-    old = {"GH_TOKEN": OLD, "GITHUB_TOKEN": OLD, **MARKED}
+    old = {"GH_TOKEN": OLD, "GITHUB_TOKEN": OLD, "CODESPACES": "true", **MARKED}
     environ = shown(scripted.gh("api", "user", environ=old))
     new = scripted.github.tokens[GITHUB]
 
@@ -196,6 +196,8 @@ def test_a_token_of_ours_is_renewed(scripted):
     assert mark == token_sha256(Secret(new))
     # The mark is what the Python programs make of it, for every length of padding and sign.
     assert OLD not in environ.values()
+    # In a codespace an older gh would show GITHUB_TOKEN to any host.
+    assert "CODESPACES" not in environ
 
 
 def test_nothing_else_changes_in_the_environment(scripted):

@@ -85,7 +85,8 @@ def test_settings_stay_as_they_are(agent):
 
 def test_no_token_is_in_the_environment(scripted):
     """Only where gh's settings are; a gh below it finds the same."""
-    environ = shown(scripted.gh("api", "user", environ={"CODESPACES": "true", "GH_TOKEN": "null"}))
+    left = {"CODESPACES": "true", "GH_TOKEN": "null", "GITHUB_TOKEN": "seed-me"}
+    environ = shown(scripted.gh("api", "user", environ=left))
     below = shown(scripted.gh("api", "user", environ=environ))
 
     for found in (environ, below):

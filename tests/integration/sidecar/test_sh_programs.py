@@ -36,7 +36,8 @@ def agent(world):
 
 def fill(agent, request, *more, git="git", **environ):
     """What `git credential fill` says with both helpers as `install` writes them."""
-    helpers = [f"cache --socket={agent.socket_path}", str(agent.launcher), *more]
+    socket = environ.get("GIT_CREDENTIAL_RELAY_SOCKET") or agent.socket_path
+    helpers = [f"cache --socket={socket}", str(agent.launcher), *more]
     options = [part for helper in helpers for part in ("-c", f"credential.helper={helper}")]
     return agent.run([git, *options, "-c", "credential.useHttpPath=true", "credential", "fill"],
                      request, {**environ})  # fmt: skip
@@ -65,6 +66,22 @@ def test_a_failure_is_told_by_the_second_helper(agent, git):
     assert "[GRANT_MISSING] (hint: ask Ada;" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert len(agent.api.requests) == 1  # to say why costs no second question
+
+
+@pytest.mark.parametrize("socket", ["", "/nonexistent/git.sock"], ids=["failing", "absent"])
+def test_fail_closed_makes_git_stop_and_say_why(agent, socket):
+    """Set for the agent: the second helper tells the reason, and the next one is not asked;
+    that is for our hosts alone."""
+    agent.api.script(DENIED)
+    closed = {"GIT_CREDENTIAL_RELAY_FAIL_CLOSED": "1", "GIT_CREDENTIAL_RELAY_SOCKET": socket}
+    following = next_helper(agent.root).partition("=")[2]
+    ours = fill(agent, ask(path=f"o/closed{len(socket)}"), following, **closed)
+    foreign = fill(agent, ask("elsewhere.example"), following, **closed)
+
+    assert (ours.exit_code, ours.stdout) == (128, b"")
+    assert ("[sidecar-unreachable]" if socket else "[GRANT_MISSING]") in ours.stderr
+    assert "told us to quit" in ours.stderr
+    assert (foreign.password, foreign.stderr) == ("next-password", "")
 
 
 def test_silence_where_nothing_went_wrong(agent):
@@ -150,18 +167,28 @@ def test_why_and_status_are_the_sidecars_words(agent, world):
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can be another user")
 def test_another_user_is_refused(agent):
-    """With the reason on stderr; git's `get` under that user stays without a token too."""
-    as_third = ["setpriv", f"--reuid={THIRD_UID}", f"--regid={THIRD_UID}", "--clear-groups"]
-    results = [
-        subprocess.run([*as_third, agent.launcher, *command], input=ask(path="o/r"),
-                       capture_output=True, env=agent.environ, cwd="/", check=False)
-        for command in (["status"], ["why"], ["get"])
-    ]  # fmt: skip
+    """With the reason on stderr; git's `get` under that user stays without a token too, and for
+    a host that is not ours without a word."""
+
+    def ask_as_third(command, request):
+        user = [f"--reuid={THIRD_UID}", f"--regid={THIRD_UID}", "--clear-groups"]
+        return subprocess.run(
+            ["setpriv", *user, agent.launcher, command],
+            input=request,
+            capture_output=True,
+            env=agent.environ,
+            cwd="/",
+            check=False,
+        )
+
+    results = [ask_as_third(command, ask(path="o/r")) for command in ("status", "why", "get")]
+    foreign = ask_as_third("get", ask("elsewhere.example"))
 
     assert [(done.returncode, done.stdout) for done in results] == [(1, b""), (1, b""), (0, b"")]
     for done in results:
         assert b"[sidecar-refused]" in done.stderr
         assert f"uid {THIRD_UID}".encode() in done.stderr
+    assert (foreign.returncode, foreign.stdout, foreign.stderr) == (0, b"", b"")
 
 
 HOSTILE = {

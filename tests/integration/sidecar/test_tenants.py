@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.agent import ask
 from tests.fakes.api import Answer, Seen, issues, silent_port
+from tests.fakes.resident import until
 from tests.fakes.sidecar import (
     OTHER_UID,
     THIRD_UID,
@@ -17,7 +18,6 @@ from tests.fakes.sidecar import (
     ask_socket,
     connect,
     git_cache,
-    until,
     workspace_environ,
 )
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def answering(answer: bytes) -> Iterator[Path]:
                     connection, _ = listening.accept()
                 except OSError:
                     return
-                with connection:
+                with connection, suppress(BrokenPipeError):  # of who only came to look
                     while connection.recv(65536):
                         pass
                     connection.sendall(answer)
@@ -118,6 +118,16 @@ def test_why_in_a_repository_is_about_its_remotes(sidecar, tmp_path, monkeypatch
     unknown = ask(sidecar.socket, "why").stdout.splitlines()
     assert unknown[0] == "https://github.com/acme/new: nobody has asked for it"
     assert unknown[1].startswith(f"{APP} (git): this went wrong ")
+
+
+def test_a_remote_with_a_line_break_is_passed_over(sidecar, tmp_path, monkeypatch):
+    """It would be another question of its own."""
+    hostile = "https://github.com/a/b\nrelay=status"
+    monkeypatch.chdir(repository(tmp_path, hostile, APP))
+    done = ask(sidecar.socket, "why")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{APP} (git): this went wrong ")
 
 
 def test_why_anywhere_else_is_about_the_latest_trouble(sidecar, tmp_path, monkeypatch):

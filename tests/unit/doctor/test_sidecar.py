@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
 from git_credential_relay.credential.forge import Target
+from git_credential_relay.doctor.checks.api import check_sidecar_api
 from git_credential_relay.doctor.checks.gh_socket import check_gh_socket
 from git_credential_relay.doctor.checks.reach import check_reach
 from git_credential_relay.doctor.checks.sidecar import (
@@ -15,6 +17,8 @@ from git_credential_relay.doctor.checks.sidecar import (
     check_sidecar,
     check_trouble,
 )
+from git_credential_relay.doctor.checks.versions import check_git
+from git_credential_relay.doctor.git import Git
 from git_credential_relay.doctor.meeting import Met, meet
 from git_credential_relay.errors import SidecarError
 from git_credential_relay.relay.deadline import Clock
@@ -145,12 +149,9 @@ def test_a_uid_that_is_not_served():
     [found] = check_sidecar(Met(here, 0, error=error), [], AGENT)
     assert found.code == "sidecar-missing"  # no socket
 
-    with socket_directory() as directory:
-        import socket
-
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"{directory}/git.sock")
-            [found] = check_sidecar(Met(f"{directory}/git.sock", 0, error=error), [], AGENT)
+    with socket_directory() as directory, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{directory}/git.sock")
+        [found] = check_sidecar(Met(f"{directory}/git.sock", 0, error=error), [], AGENT)
     assert (found.status, found.code) == ("fail", "sidecar-refused")
     assert f"ALLOW_UIDS name {AGENT.uid}" in found.message
 
@@ -183,6 +184,36 @@ def test_the_secret_in_a_file(tmp_path):
     for harmless in ("CLOUD_API_URL=https://x\n", "WORKSPACE_TOKEN_FILE=/nonexistent\n"):
         own.write_text(harmless)
         assert check_reach(make_config(), Met("/x", 0), OWNER, str(own)).status == "ok"
+
+
+def test_the_secret_in_the_keyring(tmp_path):
+    """A login of this user's is a way to it as well."""
+    config = make_config(GIT_CREDENTIAL_RELAY_KEYRING="1")
+    found = check_reach(config, Met("/x", 0), OWNER, str(tmp_path / "none"))
+
+    assert (found.code, found.fix) == ("secret-within-reach", "git-credential-relay logout")
+
+
+def test_the_trap_of_git_s_own_cache_is_no_concern_of_a_sidecar_s():
+    """A git that keeps expired tokens does so in its own daemon alone."""
+    alone, beside = (check_git(Git("git", {}), (2, 39), "2.39.5", s) for s in (None, "/x"))
+
+    assert "may serve a dead one" in alone.message
+    assert "may serve a dead one" not in beside.message
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("failing", "connect-failed"), ("not configured", "sidecar-not-configured")],
+)
+def test_an_api_in_trouble_at_the_sidecar(state, code):
+    """By the sidecar's own account, where nobody has asked it for a token just now."""
+    trouble = {"code": "connect-failed", "at": 9, "lines": ["git-credential-relay: error: away"]}
+    api = {"url": "https://x", "state": state, "trouble": trouble}
+    found = check_sidecar_api(Met("/x", 0, {"workspaces": [{"name": "default", "api": api}]}))
+
+    assert (found.status, found.code) == ("fail", code)
+    assert found.message.startswith("https://x for workspace default: ")
 
 
 def key(repository, *, at, is_troubled=True, forge="https://github.com"):
@@ -221,6 +252,21 @@ def test_gh_s_socket_is_looked_at_where_one_is_configured(base):
     assert check_gh_socket(config, {}).code == "gh-socket-missing"
     path.write_text("")
     assert "is no socket" in check_gh_socket(config, {}).message
+
+
+def test_gh_s_settings_that_lead_to_the_socket_are_well(base):
+    """The directory that `install` has made is no other one, however its path is written."""
+    path = base / "gh.sock"
+    config = make_config(GIT_CREDENTIAL_RELAY_GH_SOCKET=str(path))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        own, other = (
+            check_gh_socket(config, {"GH_CONFIG_DIR": directory})
+            for directory in ("/etc/git-credential-relay/gh/", "/home/a/.config/gh")
+        )
+
+    assert (own.status, other.code) == ("ok", "gh-config-elsewhere")
 
 
 @pytest.mark.parametrize("answer", [b"[" * 100_000, b"[]", b"9" * 5000, b"\xff"])

@@ -112,8 +112,7 @@ class Upstreams:
         """
         url = f"https://{call.host}/"
         proxy = find_proxy(config, url)
-        limits = httpx2.Limits(max_keepalive_connections=0)
-        async with self._pools.build(config, url, proxy, limits) as transport:
+        async with self._pools.build(config, url, proxy, httpx2.Limits()) as transport:
             if proxy is not None:
                 check_name(call.host)
                 response = await self._open(transport, call, url)

@@ -91,7 +91,7 @@ def test_its_failure_is_ours():
     assert caught.value.exit_code == 4
 
 
-@pytest.mark.parametrize("answer", [TOKEN[:-1], TOKEN[:40], b"x" * (MAX_ANSWER + 1)])
+@pytest.mark.parametrize("answer", [TOKEN[:-1], TOKEN[:40], b"x" * MAX_ANSWER + b"\n\n"])
 def test_half_an_answer_is_none(answer):
     """A token that is cut off must not be tried at the forge; nor has an answer no end."""
     with sidecar(answer) as (client, _), pytest.raises(SidecarError) as caught:

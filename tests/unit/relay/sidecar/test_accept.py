@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 import pytest
 
 from git_credential_relay.credential.request import MAX_REQUEST
-from git_credential_relay.relay.sidecar.accept import Acceptor
+from git_credential_relay.relay.sidecar.accept import Acceptor, tell
 from git_credential_relay.relay.sidecar.connection import Connections
 from git_credential_relay.relay.sidecar.peer import Peer
 from git_credential_relay.relay.sidecar.room import Room
 from git_credential_relay.trace import Trace
-from tests.fakes.sidecar import read_all, until
+from tests.fakes.resident import until
+from tests.fakes.sidecar import read_all
 
 # More than a socket takes at once.
 LONG = b"x" * 2_000_000
@@ -121,3 +123,42 @@ def test_who_says_too_much_is_not_heard(size, is_heard):
 
     assert listening.run(b"y" * size) == [b"%d" % size if is_heard else b""]
     assert len(listening.seen) == is_heard
+
+
+def test_what_cannot_be_sent_yet_is_not_lost():
+    """A full socket takes nothing now, but later; one whose other end has gone never will."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        while tell(here, LONG):
+            pass
+        there.close()
+
+        assert tell(here, b"answer") == len(b"answer")
+
+
+def test_who_has_come_before_the_end_is_answered():
+    """Clients that wait to be taken in when the socket goes, known answer or not."""
+
+    async def test() -> list[bytes]:
+        with socket.socket(socket.AF_UNIX) as listening, ExitStack() as stack:
+            listening.setblocking(False)
+            listening.bind("")
+            listening.listen()
+            connections = Connections(Room(), Trace())
+            acceptor = Acceptor(
+                listening, connections, lambda _, data: data if data == b"known" else later(data)
+            )
+            clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(4)]
+            for number, client in enumerate(clients):
+                client.settimeout(5)
+                client.connect(listening.getsockname())
+                client.sendall(b"late" if number % 2 else b"known")
+                client.shutdown(socket.SHUT_WR)
+            acceptor.start()
+            acceptor.stop()
+            await acceptor.settle()
+            await connections.end(5)
+            return [client.recv(100) for client in clients]
+
+    assert asyncio.run(test()) == [b"known", b"late"] * 2

@@ -16,7 +16,7 @@ from git_credential_relay.relay.sidecar.connection import HURRIED_SECONDS, Conne
 from git_credential_relay.relay.sidecar.peer import Peer
 from git_credential_relay.relay.sidecar.room import Room
 from git_credential_relay.trace import Trace
-from tests.fakes.sidecar import until
+from tests.fakes.resident import until
 
 Answer = Callable[[Peer, bytes], bytes | Awaitable[bytes]]
 

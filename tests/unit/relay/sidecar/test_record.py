@@ -27,7 +27,7 @@ from tests.fakes.fake_clock import START as NOW
 
 APP = Target(GITHUB_COM, "acme/app")
 LIB = Target(GITHUB_COM, "acme/lib")
-DENIED = DeniedError("no")
+DENIED, DOWN = DeniedError("no"), UnavailableError("in trouble")
 
 
 def test_each_repository_and_use_has_its_own_history():
@@ -44,18 +44,23 @@ def test_each_repository_and_use_has_its_own_history():
     assert record.find(Target(GITHUB_COM, "acme/new")) is None
 
 
-def test_a_failure_is_over_with_the_next_answer():
-    """What happened last decides."""
-    use = Record().asked(APP, NOW)
-    seen = [use.is_troubled]
-    failed(use, DENIED, NOW + 1)
-    seen.append(use.is_troubled)
-    answered(use, credential("tok"), NOW + 2)
-    seen.append(use.is_troubled)
-    failed(use, DENIED, NOW + 3)
-    seen.append(use.is_troubled)
+@pytest.mark.parametrize("step", [1, -100], ids=["later", "clock put back"])
+def test_a_failure_is_over_with_the_next_answer(step):
+    """What happened last decides, whatever the clock says."""
+    record = Record()
+    use = record.asked(APP, NOW)
+    seen = [(use.is_troubled, record.api.is_failing)]
+    for number, error in enumerate([DOWN, None, DOWN, DENIED], start=1):
+        now = NOW + number * step
+        if error is None:
+            answered(use, credential("tok"), now)
+            record.api_answered(now)
+        else:
+            failed(use, error, now)
+            record.api_failed(error, now)
+        seen.append((use.is_troubled, record.api.is_failing))
 
-    assert seen == [False, True, False, True]
+    assert seen == [(False, False), (True, True), (False, False), (True, True), (True, False)]
 
 
 def test_a_hit_keeps_where_the_token_came_from():

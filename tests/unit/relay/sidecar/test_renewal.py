@@ -9,7 +9,7 @@ from git_credential_relay.errors import RelayError
 from git_credential_relay.relay.cache.entry import Entry
 from git_credential_relay.relay.cache.memory import MemoryCache
 from git_credential_relay.relay.cached import key_of
-from git_credential_relay.relay.sidecar.renewal import Renewal, fresh_until
+from git_credential_relay.relay.sidecar.renewal import Renewal, fresh_until, is_renewable
 from git_credential_relay.trace import Trace
 from tests.fakes.configs import GITHUB_COM, REPOSITORY, api_config
 from tests.fakes.counting_api import HOUR, Api, down, sha
@@ -62,8 +62,21 @@ def test_a_renewed_token_is_kept(scene):
     """One attempt of some seconds, for a token with more life than the minimum."""
     scene.clock.advance(DUE)
 
-    assert (scene.renew(), scene.kept(), scene.lives) == ("token-1", "token-1", [780])
+    assert (scene.renew(), scene.kept(), scene.lives) == ("token-1", "token-1", [960])
     assert scene.api.budgets == [8]
+
+
+@pytest.mark.parametrize("left", [600, 780, 959, 960, 2000])
+def test_a_renewed_token_will_be_renewed_in_its_turn(scene, left):
+    """An API gives another workspace's token while that has the life that is asked for; it must
+    be enough for the next renewal, or somebody would wait for the one after."""
+    scene.clock.advance(DUE)
+    scene.meanwhile = lambda: setattr(scene.api, "life", left if left >= scene.lives[-1] else HOUR)
+    scene.renew()
+    found = scene.cache.read(KEY).credential
+
+    assert scene.kept() == "token-1"
+    assert is_renewable(found.fetched_at, found.expires_at, CONFIG.min_lifetime)
 
 
 def test_what_needs_no_renewal_is_not_asked_for(scene):

@@ -11,7 +11,8 @@ from git_credential_relay.relay.sidecar.serve import Sidecar
 from git_credential_relay.relay.sidecar.watch import Watch
 from git_credential_relay.relay.sidecar.workspaces import read_tenants
 from tests.fakes.agent import ask
-from tests.fakes.sidecar import ask_socket, socket_directory, until
+from tests.fakes.resident import until
+from tests.fakes.sidecar import ask_socket, socket_directory
 
 SETTINGS = {"GIT_TOKEN": "tok-own", "GIT_CREDENTIAL_RELAY_FALLBACK": "GIT_TOKEN"}
 GET = b"action=get\n" + ask(path="o/r")

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,28 @@ def test_what_did_not_change_stays(directory):
 
         assert before is after
         assert before is not None
+
+    asyncio.run(test())
+
+
+def test_another_workspace_of_the_same_name_knows_nothing_of_the_first(directory):
+    """An edit keeps tokens and history; another identity in the same file has neither."""
+
+    async def test() -> None:
+        served = tenancy([])
+        first = tenant(directory, "a", 1)
+        await served.apply([first])
+        [before] = served.workspaces
+        await served.apply([replace(first, ca_facts=(1, 1, 1, 1))])
+        [edited] = served.workspaces
+        await served.apply([replace(first, config=tenant(directory, "b", 1).config)])
+        [other] = served.workspaces
+        await served.close(0)
+
+        assert before is not edited
+        assert (edited.record, edited._cache) == (before.record, before._cache)
+        assert other.record is not before.record
+        assert other._cache is not before._cache
 
     asyncio.run(test())
 

@@ -28,7 +28,7 @@ def test_a_token_in_use_is_renewed_without_anybody_waiting(scene):
         workspace.refresh()
         await until(lambda: at_hand(workspace) == "tok-2")
         lives = [seen.fields["minLifetime"] for seen in scene.api.requests]
-        assert lives == ["600", "780"]
+        assert lives == ["600", "960"]
         [use] = workspace.record.uses()
         assert (use.is_troubled, use.expires_at) == (False, round(scene.clock.now + HOUR))
 

@@ -71,6 +71,12 @@ def test_plain_http_is_for_this_machine_only():
     assert find_api([Forge(GITHUB, "http", "ghe.example")], "ghe.example", "/api/v3/user") is None
 
 
+def test_a_forge_below_a_path_has_no_api_for_gh():
+    """gh knows hosts only, and what else is on that one is not the forge's."""
+    forge = Forge(GITHUB, "https", "ghe.example", "below")
+    assert find_api([forge], "ghe.example", "/api/v3/user") is None
+
+
 @given(st.from_regex(r"[a-z0-9.:\-]{1,40}", fullmatch=True))
 def test_only_the_listed_hosts(host):
     """No other host has an API, whatever it is called."""

@@ -13,7 +13,14 @@ import pytest
 from git_credential_relay.relay.sidecar.api_proxy.bounds import MAX_HEAD, Bounds
 from git_credential_relay.relay.sidecar.api_proxy.pools import MAX_KEPT
 from git_credential_relay.relay.sidecar.api_proxy.server import ApiProxy
-from tests.fakes.api_proxy import read_all, receive_until, running_api_proxy
+from tests.fakes.api_proxy import (
+    ScriptedWorkspace,
+    minting,
+    read_all,
+    receive_until,
+    running_api_proxy,
+)
+from tests.fakes.configs import make_config
 from tests.fakes.raw_server import raw_server, read_head
 from tests.fakes.upstream import Reply, says
 
@@ -131,6 +138,33 @@ def test_a_connection_serves_many_requests(scene, proxy):
     assert len(scene.upstream.requests) == 4
 
 
+def test_who_may_ask_is_looked_up_for_each_request(scene):
+    """A connection that is kept is no right that is kept."""
+    config = make_config(GIT_CREDENTIAL_RELAY_HOSTS=f"github=http://{scene.host}")
+    allowed = [ScriptedWorkspace(config, minting("token-1"))]
+    with (
+        running_api_proxy(lambda _: allowed[0] if allowed else None) as proxy,
+        proxy.connect() as connection,
+    ):
+        connection.sendall(request(scene))
+        assert receive_until(connection, b"}").startswith(b"HTTP/1.1 200 ")
+        allowed.clear()
+        connection.sendall(request(scene))
+        assert b"[sidecar-refused]" in read_all(connection)
+
+
+def test_no_workspace_follows_what_another_one_was_led_to(scene):
+    """Where a forge redirected one of them, with a permission in the URL, the other may not go."""
+    config = make_config(GIT_CREDENTIAL_RELAY_HOSTS=f"github=http://{scene.host}")
+    one, other = (ScriptedWorkspace(config, minting("token-1")) for _ in range(2))
+    askers = [one, other, one]
+    scene.upstream.script = lambda seen: Reply(302, b"", {"Location": "/storage/a"})
+    with running_api_proxy(lambda _: askers.pop(0)) as proxy:
+        proxy.get(scene.host, "/api/v3/user")
+        assert proxy.get(scene.host, "/storage/a").startswith(b"HTTP/1.1 403 ")
+        assert proxy.get(scene.host, "/storage/a").startswith(b"HTTP/1.1 302 ")
+
+
 def test_too_many_connections_of_one_user(scene):
     """One more is told so; when one ends there is room again."""
     proxy = scene.start(bounds=Bounds(per_uid=2, linger_seconds=SHORT))
@@ -154,6 +188,7 @@ def test_too_many_connections_in_all(scene):
         one.sendall(request(scene))
         receive_until(one, b"}")
         with proxy.connect() as other:
+            other.settimeout(5)  # at once, and not when the time for its head is over
             assert other.recv(1) == b""
 
 
