@@ -34,9 +34,10 @@ async def ask(port: int, query: str, secret: str, headers: str = "") -> Outcome:
     finally:
         writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
-    if not head:
+    try:
+        data = json.loads(body)
+    except ValueError:  # cut off by the broker's end
         return Outcome(0, None)
-    data = json.loads(body)
     return Outcome(int(head.split()[1]), data.get("token"), data.get("code"))
 
 

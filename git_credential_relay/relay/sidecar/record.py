@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from git_credential_relay.credential.credential import Credential
 from git_credential_relay.credential.forge import Target
-from git_credential_relay.errors import ApiError, NoCredentialError, RelayError, first_cause
+from git_credential_relay.errors import (
+    NOT_SERVED,
+    ApiError,
+    NoCredentialError,
+    RelayError,
+    first_cause,
+)
 from git_credential_relay.messages import error_lines
+from git_credential_relay.relay.helper import is_silent
 
 # Whoever asks for ever new names must not fill the memory.
 MAX_TARGETS = 16384
@@ -27,11 +34,15 @@ def name_of(target: Target) -> Name:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One failure: its code, the lines a helper would print, and when it was (Unix time)."""
+    """One failure: its code, the lines a helper would print, and when it was (Unix time).
+
+    Not `is_ours`: nobody configured the host, and nobody has anything for it. Only who asks hears.
+    """
 
     code: str
     lines: tuple[str, ...]
     at: float
+    is_ours: bool = True
 
 
 @dataclass(slots=True)
@@ -39,7 +50,7 @@ class Use:
     """One target's history; times are Unix seconds, None for never.
 
     `asks` counts the questions, `hits` those that were answered from the cache. `trouble` is the
-    last one; it is over unless it `is_troubled`: the last thing that happened was a failure.
+    last one; it is over unless `is_troubled`: the last thing that happened was a failure of ours.
     `token_sha256` is the newest token's, and `replaced_sha256` that of the one before it, which
     somebody may still be using.
     """
@@ -132,6 +143,9 @@ class Record:
 
     def api_failed(self, error: RelayError, now: float) -> None:
         """Note that it did not: it refused, or was not to be reached."""
+        if error.code in NOT_SERVED:
+            self.api_answered(now)
+            return
         self.api.trouble = trouble_of(error, now)
         if isinstance(error, ApiError) and not error.retryable:
             self.api.answered_at, self.api.is_failing = now, False
@@ -157,11 +171,12 @@ def _holds(use: Use, credential: Credential) -> None:
 
 def failed(use: Use, error: RelayError, now: float) -> None:
     """Note that nothing could be given out."""
-    trouble = trouble_of(error, now)
+    is_ours = not (isinstance(error, NoCredentialError) and is_silent(error, use.target))
+    trouble = replace(trouble_of(error, now), is_ours=is_ours)
     if use.trouble is not None and _cause(error).is_remembered:
         # The first telling says more than that there was one.
-        trouble = Trouble(use.trouble.code, use.trouble.lines, now)
-    use.trouble, use.is_troubled = trouble, True
+        trouble = replace(trouble, code=use.trouble.code, lines=use.trouble.lines)
+    use.trouble, use.is_troubled = trouble, is_ours
 
 
 def trouble_of(error: RelayError, now: float) -> Trouble:

@@ -142,7 +142,8 @@ def _history(use: Use, now: float) -> Iterator[str]:
     if use.trouble is None:
         yield f"{name}: no trouble; {_last_answer(use, now)}"
         return
-    state = "" if use.is_troubled else f", and is over: {_last_answer(use, now)}"
+    is_over = use.trouble.is_ours and not use.is_troubled
+    state = f", and is over: {_last_answer(use, now)}" if is_over else ""
     yield f"{name}: this went wrong {ago(use.trouble.at, now)}{state}"
     yield from use.trouble.lines
 

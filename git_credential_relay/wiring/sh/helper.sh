@@ -33,9 +33,10 @@ gcr_get() {
         yes) gcr_tell_absence || exit 0 ;;
         *) printf '%s\n' "$gcr_answer" >&2 ;;
     esac
-    # As config.py reads it: git asks no other helper then, and nobody at the terminal.
+    # Git asks no other helper then, and nobody at the terminal. In doubt it is meant to be on.
     case ${GIT_CREDENTIAL_RELAY_FAIL_CLOSED-} in
-        1 | true | yes | on) printf 'quit=1\n\n' ;;
+        '' | null | seed-me | 0 | false | no | off) ;;
+        *) printf 'quit=1\n\n' ;;
     esac
     exit 0
 }

@@ -22,6 +22,7 @@ from tests.fakes.agent import ask
 ALLOWED, REFUSED = Peer(1, 1000, frozenset()), Peer(1, 1001, frozenset())
 TOKEN = "tok-of-the-environment"
 GET = b"action=get\ntimeout=900\n"
+OURS = {"relay": "credential"}
 
 
 class Hanging(ServedWorkspace):
@@ -71,7 +72,7 @@ def answer(workspace: ServedWorkspace, data: bytes, peer: Peer = ALLOWED) -> byt
 
 def test_a_token_for_who_is_allowed(workspace):
     """Git's own question and ours get the same token."""
-    for more in ({}, {"relay": "credential"}):
+    for more in ({}, OURS):
         assert f"password={TOKEN}\n".encode() in answer(workspace, GET + ask(path="o/r", **more))
 
 
@@ -157,6 +158,23 @@ def test_fail_closed_tells_git_to_stop():
 
     assert failed == b"quit=1\n\n"
     assert foreign == b""
+
+
+def test_a_host_that_nobody_named_is_no_failure_of_ours():
+    """Neither git nor the second helper hears of it, fail closed or not; who asks does."""
+    settings = config(GIT_CREDENTIAL_RELAY_FAIL_CLOSED="1")
+    workspace = ServedWorkspace("one", settings, Clock(), Trace())
+    gitlab = ask("gitlab.com", "o/r")
+    words = ("", "relay=credential\n", "relay=why\nformat=stderr\n")
+    answers = [answer(workspace, GET + word.encode() + gitlab) for word in words]
+    why = answer(workspace, GET + b"relay=why\n" + gitlab)
+    [use] = workspace.record.uses()
+    asyncio.run(workspace.close())
+
+    assert answers == [b"", b"", b""]
+    assert b"this went wrong 0 s ago\n" in why
+    assert b"[not-configured]" in why
+    assert not use.is_troubled
 
 
 def test_erase_is_silent_and_counts(workspace):

@@ -6,6 +6,7 @@ import pytest
 
 from git_credential_relay.credential.forge import Target
 from git_credential_relay.errors import (
+    NOT_SERVED,
     DeniedError,
     NoCredentialError,
     RelayError,
@@ -61,6 +62,18 @@ def test_a_failure_is_over_with_the_next_answer(step):
         seen.append((use.is_troubled, record.api.is_failing))
 
     assert seen == [(False, False), (True, True), (False, False), (True, True), (True, False)]
+
+
+@pytest.mark.parametrize("code", sorted(NOT_SERVED))
+def test_that_it_has_nothing_for_a_host_is_an_answer_of_the_api(code):
+    """It is well, and that was no trouble with it."""
+    record = Record()
+    record.api_failed(DOWN, NOW)
+    record.api_failed(RelayError("nothing for it", code=code), NOW + 1)
+
+    assert (record.api.is_failing, record.api.answered_at) == (False, NOW + 1)
+    assert record.api.trouble is not None
+    assert record.api.trouble.code == DOWN.code
 
 
 def test_a_hit_keeps_where_the_token_came_from():

@@ -220,6 +220,7 @@ def test_a_rate_limit_quietens_the_whole_workspace(said, quiet):
 
     async def scenario(workspace):
         workspace.ahead.quieten(RateLimitedError("busy", retry_after=said))
+        workspace.ahead.quieten(UNREACHED)  # 15 s, which shorten nothing
         for name in ("a/b", "a/c"):
             workspace.ahead.hurry(Target(GITHUB_COM, name))
         workspace.clock.advance(quiet - 1)
@@ -277,6 +278,20 @@ def test_trouble_with_everything_quietens_too():
         assert len(workspace.asked) == 8 + 3  # those that were under way when it was clear
         assert workspace.looks(14) == []
         assert len(workspace.looks(1)) == 4
+
+    play(scenario)
+
+
+def test_trouble_with_some_things_now_and_then_quietens_nothing():
+    """An answer in between shows that it is not trouble with everything."""
+
+    async def scenario(workspace):
+        in_use(workspace, *[f"a/{number}" for number in range(30)])
+        workspace.looks()
+        for number in range(30):
+            ended = None if number % 5 == 4 else UnavailableError("in trouble")
+            await workspace.ends(ended, number)
+        assert len(workspace.asked) == 30
 
     play(scenario)
 

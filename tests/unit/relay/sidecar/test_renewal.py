@@ -34,6 +34,7 @@ class Scene:
         self.keep("old")
 
     def fetch(self, target, deadline, refused_sha256, min_lifetime):
+        assert not deadline.is_patient  # one attempt: the next look makes another
         self.lives.append(min_lifetime)
         self.meanwhile()
         return self.api.fetch(target, deadline, refused_sha256)
