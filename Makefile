@@ -10,8 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 CODE := $(wildcard git_credential_relay tests benchmarks entrypoint)
-# One more than there are processors: many tests wait for a deadline or for a token's end.
-JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ "$$n" -gt 4 ]; then n=4; fi; echo $$((n + 1)))
+# Two more than there are processors: many tests wait for a deadline or for a token's end.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ "$$n" -gt 4 ]; then n=4; fi; echo $$((n + 2)))
 PACKAGE := pyproject.toml git_credential_relay/__init__.py
 
 # A copied, moved or half-made environment does not work: make it again.

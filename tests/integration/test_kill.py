@@ -33,11 +33,13 @@ def kill_cold_get(agent: AgentHome, path: str, moment: float) -> int:
 def test_killed_at_any_moment(api, agent):
     """The next `get` works at once, its answer is kept, and no token lies outside the cache."""
     api.script(lambda seen: issues(TOKEN + seen.fields["path"].replace("/", "-"), delay=0.03))
-    whole = agent.get("o/unharmed")
-    assert whole.password == TOKEN + "o-unharmed"
+    unharmed = [agent.get(f"o/unharmed{number}") for number in range(3)]
+    assert [get.password for get in unharmed] == [f"{TOKEN}o-unharmed{n}" for n in range(3)]
+    # The quickest: by the time of a get that had to wait for a processor, most kills come too late.
+    whole = min(get.seconds for get in unharmed)
     rng = random.Random(20_261_121)  # noqa: S311 - the same in each run
     # One in each part of its time: two dozen say as much as many that fall anywhere.
-    part = whole.seconds * 1.1 / ITERATIONS
+    part = whole * 1.1 / ITERATIONS
     moments = [part * (number + rng.random()) for number in range(ITERATIONS)]
 
     killed = 0
@@ -47,7 +49,7 @@ def test_killed_at_any_moment(api, agent):
         after = agent.get(path)
         assert (after.exit_code, after.stderr) == (0, ""), f"killed after {moment:.3f} s"
         assert after.password == TOKEN + path.replace("/", "-")
-        assert after.seconds < whole.seconds + 2, f"killed after {moment:.3f} s"
+        assert after.seconds < whole + 2, f"killed after {moment:.3f} s"
         asked = len(api.requests)
         assert agent.get(path).stdout == after.stdout
         assert len(api.requests) == asked, f"killed after {moment:.3f} s: not kept"
