@@ -6,13 +6,14 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 START_SECONDS = 20.0
 
 
-class ResidentProcess:
+class ResidentProcess(ABC):
     """Entered, it is ready; left, it has ended. `lines` is what it has written to stderr so far."""
 
     def __init__(self) -> None:
@@ -45,9 +46,9 @@ class ResidentProcess:
         """Whether this start of it has come to its line of readiness."""
         return any(self._says_ready(line) for line in list(self.lines))
 
+    @abstractmethod
     def start(self) -> None:
         """Start it (again), and wait until it is ready or has ended."""
-        raise NotImplementedError
 
     def send(self, number: int) -> None:
         """Send it a signal."""
@@ -78,8 +79,9 @@ class ResidentProcess:
         """Return once it has written `count` lines with this text."""
         until(lambda: sum(text in line for line in list(self.lines)) >= count, seconds)
 
+    @abstractmethod
     def _says_ready(self, line: str) -> bool:
-        raise NotImplementedError
+        """Whether this is its line of readiness."""
 
     def _launch(
         self, command: Sequence[str], environ: Mapping[str, str], user: int | None = None
