@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.agent import AgentHome, files_with, write_launcher
 from tests.fakes.api import issues, refuses, serve_api
-from tests.fakes.sidecar import SidecarProcess, git_cache, socket_directory
+from tests.fakes.sidecar import SidecarProcess, git_cache, looks_inside, socket_directory
 from tests.test_no_leak import ANSWERS, SECRET, TOKEN, spellings
 
 FAILURES = (*ANSWERS.values(), refuses(403, error=f"{TOKEN}\x1b[2J {SECRET}", hint=SECRET))
@@ -139,6 +139,7 @@ def test_no_broken_configuration_tells(sidecar, tmp_path):
     assert_clean(*sidecar.lines)
 
 
+@looks_inside
 def test_no_process_list_tells(sidecar):
     """Arguments, environment and open files of the sidecar name the secret's file at most."""
     pid = sidecar.process.pid

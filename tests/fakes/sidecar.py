@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.agent import SECRET, Result, ask
 from tests.fakes.program import EXECUTABLE
 from tests.fakes.resident import ResidentProcess
@@ -42,6 +44,10 @@ def workspace_environ(api_url: str, workspace_id: str = "ws-1") -> dict[str, str
         "GIT_CREDENTIAL_RELAY_FALLBACK": "off",
         "GIT_CREDENTIAL_RELAY_DEADLINE": "5",
     }
+
+
+# It closes its own files and memory to all but root.
+looks_inside = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into a sidecar")
 
 
 class SidecarProcess(ResidentProcess):

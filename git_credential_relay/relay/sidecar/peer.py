@@ -60,7 +60,18 @@ class Callers:
 
 def is_own(peer: Peer) -> bool:
     """Whether `peer` is of the sidecar's own user, which has its secrets anyway."""
-    return peer.uid == os.geteuid() != OVERFLOW_ID
+    if peer.uid != os.geteuid():
+        return False
+    return peer.uid != OVERFLOW_ID or _has_everybody()
+
+
+def _has_everybody() -> bool:
+    """Whether every user has a number here: then 65534 is one of them. user_namespaces(7)."""
+    try:
+        with open("/proc/self/uid_map", encoding="utf-8") as file:
+            return file.read().split() == ["0", "0", str(2**32 - 1)]
+    except OSError:
+        return False
 
 
 def peer_of(connection: socket.socket) -> Peer:

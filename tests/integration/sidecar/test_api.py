@@ -10,9 +10,10 @@ from statistics import median
 from tests.fakes.agent import ask
 from tests.fakes.api import issues, refuses
 from tests.fakes.resident import until
-from tests.fakes.sidecar import SidecarProcess, git_cache, workspace_environ
+from tests.fakes.sidecar import SidecarProcess, git_cache, looks_inside, workspace_environ
 
 
+@looks_inside
 def test_a_hundred_clients_are_one_request(api, sidecar):
     """Whoever asks for the same while it is being fetched gets what is fetched."""
     api.gate.clear()

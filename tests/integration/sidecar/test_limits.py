@@ -23,6 +23,7 @@ from tests.fakes.sidecar import (
     SidecarProcess,
     connect,
     git_cache,
+    looks_inside,
     read_all,
     socket_directory,
     workspace_environ,
@@ -196,6 +197,7 @@ def test_an_early_end_tells_nobody(sidecar):
     assert len(sidecar.lines) == 1
 
 
+@looks_inside
 def test_ten_thousand_dead_clients_leave_nothing(api, sidecar):
     """Clients that go in every state, some of them killed gits, cost no file, thread or memory."""
     states = [

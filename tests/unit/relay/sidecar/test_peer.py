@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from git_credential_relay.config import load
 from git_credential_relay.errors import ConfigError
-from git_credential_relay.relay.sidecar.peer import OVERFLOW_ID, Callers, Peer, callers, is_own
+from git_credential_relay.relay.sidecar.peer import OVERFLOW_ID, Callers, Peer, callers
 from git_credential_relay.relay.sidecar.peer import peer_of as find_peer
 from tests.fakes.agent import readable_python
 
@@ -80,11 +82,22 @@ def test_everybody_is_meant_least():
     assert Callers(frozenset(), frozenset({50}), everybody=True).rank(peer(7)) == 1
 
 
-def test_a_user_without_a_number_here_is_never_our_own(monkeypatch):
-    """The kernel's number for users of other namespaces stands for many."""
-    monkeypatch.setattr(os, "geteuid", lambda: OVERFLOW_ID)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(("before", "expected"), [([], "True"), (["unshare", "--user"], "False")])
+def test_a_user_without_a_number_here_is_never_our_own(before, expected):
+    """65534 is a user where all have numbers; else it stands for the many that have none."""
+    if not before and Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
+        pytest.skip("not all users have a number here")
+    become = "" if before else f"os.setresuid({OVERFLOW_ID}, {OVERFLOW_ID}, {OVERFLOW_ID});"
+    program = "import os; from git_credential_relay.relay.sidecar.peer import Peer, is_own;"
+    program += f"{become} print(is_own(Peer(1, {OVERFLOW_ID}, frozenset())))"
+    done = subprocess.run(
+        [*before, sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    if before and "unshare" in done.stderr:
+        pytest.skip("no user namespaces here")
 
-    assert not is_own(peer(OVERFLOW_ID))
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
 
 
 @pytest.mark.parametrize(
