@@ -46,6 +46,7 @@ def workspace_environ(api_url: str, workspace_id: str = "ws-1") -> dict[str, str
     }
 
 
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 # It closes its own files and memory to all but root.
 looks_inside = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into a sidecar")
 

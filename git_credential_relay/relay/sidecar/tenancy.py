@@ -195,7 +195,10 @@ def _sockets(tenants: Iterable[Tenant]) -> dict[str, bool]:
     paths = {tenant.socket: False for tenant in every}
     for tenant in every:
         if tenant.gh_socket and paths.setdefault(tenant.gh_socket, True) is False:
-            raise ConfigError(f"{tenant.gh_socket} is both git's socket and gh's")
+            raise ConfigError(
+                f"{tenant.gh_socket} is both git's socket and gh's",
+                hint="give gh a socket of its own by --gh-socket",
+            )
     return paths
 
 

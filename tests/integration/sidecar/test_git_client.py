@@ -11,14 +11,13 @@ import pytest
 from tests.fakes.agent import ask
 from tests.fakes.api import issues, refuses
 from tests.fakes.resident import until
-from tests.fakes.sidecar import OTHER_UID, SidecarProcess, git_cache, workspace_environ
+from tests.fakes.sidecar import OTHER_UID, SidecarProcess, as_root, git_cache, workspace_environ
 
 GITS = [
     pytest.param("git", id="system-git"),
     pytest.param(os.environ.get("NEWER_GIT", ""), id="newer-git", marks=pytest.mark.newer_git),
 ]
 PERMISSION_DENIED = "fatal: unable to connect to cache daemon: Permission denied\n"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
 
 @pytest.mark.parametrize("git", GITS)

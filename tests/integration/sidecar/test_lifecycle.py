@@ -19,6 +19,7 @@ from tests.fakes.resident import until
 from tests.fakes.sidecar import (
     OTHER_UID,
     SidecarProcess,
+    as_root,
     ask_socket,
     git_cache,
     read_all,
@@ -26,7 +27,6 @@ from tests.fakes.sidecar import (
 )
 
 GET = b"action=get\n" + ask(path="o/r")
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
 
 def start_asking(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -12,9 +11,8 @@ import pytest
 from tests.fakes.agent import SECRET, ask
 from tests.fakes.api import issues
 from tests.fakes.resident import until
-from tests.fakes.sidecar import OTHER_UID, SidecarProcess, git_cache, workspace_environ
+from tests.fakes.sidecar import OTHER_UID, SidecarProcess, as_root, git_cache, workspace_environ
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 AGAIN = "configuration read again"
 
 
